@@ -1,0 +1,142 @@
+package store
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Batch is what one committer writes in one transaction: claims, settlements,
+// releases and moves of different notifications. At most one item of a batch
+// concerns one notification. Each item is guarded by itself: one that does not
+// apply is answered so and does not disturb the others. An error means that
+// nothing was written, or, when the reply to COMMIT was lost, that it is not
+// known: repeat the batch, every item of it can be repeated.
+type Batch struct {
+	Claims      []Claim
+	Settlements []Settlement
+	Releases    []Release
+	Moves       []Move
+}
+
+// Len is the number of items.
+func (b Batch) Len() int {
+	return len(b.Claims) + len(b.Settlements) + len(b.Releases) + len(b.Moves)
+}
+
+// Results answers a Batch item by item, in the same order.
+type Results struct {
+	Claims      []Claimed
+	Settlements []Settled
+	Releases    []bool // gave the claim back (or had before)
+	Moves       []bool // applied
+}
+
+// Claim asks for the right to send: state queued or retrying, this generation,
+// due, not overdue, bound, template not paused. It moves the notification to
+// sending, adds one to Seq, sets Owner and a lease of Lease from the database's
+// now, clears HandoverAt and joins the binding.
+type Claim struct {
+	ID         uuid.UUID
+	Generation int
+	Owner      uuid.UUID // chosen by the caller, new for every claim
+	Lease      time.Duration
+}
+
+// Claimed answers a Claim. OK means that the caller holds the claim: Look has
+// the new Seq and the Address. When the same Owner already holds it (a lost
+// reply), OK is true again and nothing changed. Otherwise Look shows why not;
+// Found is false when there is no row.
+type Claimed struct {
+	OK    bool
+	Found bool
+	Look  Look
+}
+
+// Settlement writes what came of the attempt Seq and moves the notification.
+//
+// It is fenced by Seq alone, not by the lease: it applies while no later claim
+// exists and the notification is sending; when the attempt was in doubt (the
+// stored outcome of Seq is OutcomeInDoubt) a known answer also applies from
+// in_doubt, from queued or retrying, and from dead with reason in_doubt. A
+// settlement with outcome OutcomeInDoubt applies only from sending. A
+// settlement that was written before (the attempt exists with a known outcome)
+// changes nothing and is answered Applied.
+type Settlement struct {
+	ID      uuid.UUID
+	Seq     int
+	Attempt Attempt // NotificationID and N are taken from ID and Seq
+
+	State  State // sent, retrying, in_doubt, waiting, dead
+	Class  Class
+	Reason Reason
+	Field  string
+	// Delay sets DueAt to the database's now plus Delay (retrying, in_doubt).
+	// Into in_doubt the store shortens it to NoPushWait when WeChat's verified
+	// pushes for this app have not come for NoPushWindow: then there is no
+	// receipt to wait for.
+	Delay time.Duration
+	// Requeue bumps Generation and sets HandoverAt = DueAt, so that Relay makes
+	// a new task; otherwise the running delivery goes on and HandoverAt becomes
+	// DueAt plus HandoverGrace, in case that delivery is lost. Only for retrying.
+	Requeue bool
+	Spend   bool // adds one to Spent
+	Unsure  bool // adds one to Unsure
+	Assumed bool
+	// SuspectBinding marks the binding that led to this openid as suspect.
+	SuspectBinding bool
+	// PauseTemplate pauses the notification's template with this settlement.
+	PauseTemplate bool
+}
+
+// HandoverGrace is how long after its due time Relay waits for a delivery that
+// should be on the queue before it enqueues the same task again. A task that is
+// there answers with a conflict, so the price of being wrong is one command.
+const HandoverGrace = 30 * time.Second
+
+// Where no verified push came for an app within NoPushWindow, a doubt is
+// resolved after NoPushWait instead of IN_DOUBT_WAIT.
+const (
+	NoPushWindow = 7 * 24 * time.Hour
+	NoPushWait   = 5 * time.Second
+)
+
+// Settled answers a Settlement.
+type Settled struct {
+	// Applied: the attempt is on record and the notification moved (or had
+	// moved by an earlier delivery of the same settlement).
+	Applied bool
+	// State and Generation are those of the row afterwards.
+	State      State
+	Generation int
+}
+
+// Release gives a claim back unsent: nothing was written to the network. The
+// notification is retrying again (queued when this was its first claim), due
+// after Delay, in the same generation. It applies to sending with this Seq and
+// Owner; repeated, it answers true.
+type Release struct {
+	ID    uuid.UUID
+	Seq   int
+	Owner uuid.UUID
+	Delay time.Duration
+	// Requeue as in Settlement.
+	Requeue bool
+}
+
+// Move changes a notification without an attempt: from queued or retrying in
+// this generation (a replay: from dead) to State.
+type Move struct {
+	ID         uuid.UUID
+	Generation int
+	State      State // retrying, waiting, dead, expired, cancelled; queued for a replay
+	Class      Class
+	Reason     Reason
+	// Delay and Requeue as in Settlement, for State retrying.
+	Delay   time.Duration
+	Requeue bool
+	// Replay: from dead to queued with a new generation, handed over at once,
+	// Spent, Doubts and Unsure zero, ExpiresAt now plus MaxAge.
+	Replay bool
+	MaxAge time.Duration
+}
