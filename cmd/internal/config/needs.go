@@ -1,0 +1,43 @@
+package config
+
+// Role is what a command is going to do, for [Config.Needs].
+type Role string
+
+// The roles.
+const (
+	// RoleMigrate works on the database alone.
+	RoleMigrate Role = "migrate"
+	// RoleStore reads and writes rows of an app.
+	RoleStore Role = "store"
+	// RoleSend hands in notifications: rows and tasks of an app.
+	RoleSend Role = "send"
+	// RoleWorker does everything, WeChat included.
+	RoleWorker Role = "worker"
+	// RoleLive calls WeChat and nothing else.
+	RoleLive Role = "live"
+)
+
+// Needs checks that nothing is missing for a role. The error is an [*Error]
+// that names all that is.
+func (c *Config) Needs(role Role) error {
+	var missing []Fault
+	need := func(there bool, name, problem string) {
+		if !there {
+			missing = append(missing, Fault{Setting: name, Problem: problem})
+		}
+	}
+	queue := role == RoleSend || role == RoleWorker
+	live := role == RoleWorker || role == RoleLive
+	need(!queue || !c.Redis.IsZero(), "REDIS_URL", "is not set and needed here")
+	need(role == RoleLive || !c.Database.IsZero(), "DATABASE_URL", "is not set and needed here")
+	need(role == RoleMigrate || len(c.Apps) > 0, "WECHAT_APPID", "is not set, nor is there an app in the file; one is needed here")
+	if live {
+		for _, a := range c.Apps {
+			need(a.Secret != "", "the secret of app "+a.AppID, "is not set (WECHAT_SECRET, or secret in the file's apps) and needed to call WeChat")
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return &Error{Faults: missing}
+}
