@@ -1,0 +1,269 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/wxnotify/wxnotify/store"
+	"github.com/wxnotify/wxnotify/worker/task"
+)
+
+// ErrClosed is returned by a Client that was closed.
+var ErrClosed = errors.New("producer: client closed")
+
+// insertPage is how many rows one Insert writes: enough to hide the round trip,
+// few enough that a transaction stays short.
+const insertPage = 500
+
+// Client accepts notifications. It is safe for concurrent use.
+type Client struct {
+	config  Config
+	queue   *queue // nil without Redis
+	metrics clientMetrics
+
+	mu     sync.RWMutex // held for reading by every call, for writing by Close
+	closed bool
+}
+
+// New makes a Client. It does not touch the network: Redis and the store may
+// come up later.
+func New(config Config) (*Client, error) {
+	config = config.withDefaults()
+	if err := config.check(); err != nil {
+		return nil, err
+	}
+	metrics, err := newClientMetrics(config.Registerer)
+	if err != nil {
+		return nil, fmt.Errorf("producer: register metrics: %w", err)
+	}
+	c := &Client{config: config, metrics: metrics}
+	if config.Redis != nil {
+		c.queue = newQueue(config.Redis, config.Concurrency,
+			newPublished(config.Redis, config.publishInterval, config.now),
+			&circuit{now: config.now, outage: outage{log: config.Logger, part: partRedis, now: config.now}})
+	}
+	return c, nil
+}
+
+// Close waits for the calls under way and refuses new ones. It leaves Redis and
+// the store open and may be called again.
+func (c *Client) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	if c.queue != nil {
+		c.queue.wait()
+	}
+	return nil
+}
+
+// Send accepts one notification. See SendBatch for what accepted means and
+// Result for the errors.
+func (c *Client) Send(ctx context.Context, n Notification) (Accepted, error) {
+	results, err := c.SendBatch(ctx, []Notification{n})
+	if len(results) == 0 {
+		return Accepted{}, err
+	}
+	return results[0].Accepted, results[0].Err
+}
+
+// SendBatch accepts notifications, each by itself: it is not atomic. The
+// results are in order, one each. The error is not nil when the call was cut
+// short: the client is closed, or the store (without one: the queue) is away;
+// the results then still say what became of each.
+//
+// With a store, accepted means that the row's COMMIT was confirmed. The task is
+// put on the queue at once when it is due; whatever keeps that from happening
+// delays the notification, it does not fail the call: Relay does it later. A
+// notification whose row was not confirmed is not on the queue; its row may
+// exist when the store fell silent, so repeat the call with the same Ref.
+//
+// Without a store, accepted means that Redis took the task.
+func (c *Client) SendBatch(ctx context.Context, ns []Notification) ([]Result, error) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if c.closed {
+		return nil, ErrClosed
+	}
+	results := make([]Result, len(ns))
+	items := make([]item, 0, len(ns))
+	now := c.config.now()
+	for i, n := range ns {
+		if n.App == "" {
+			n.App = c.config.App
+		}
+		if err := c.check(n, now); err != nil {
+			results[i].Err = err
+			continue
+		}
+		items = append(items, item{i: i, n: n})
+	}
+	accept := c.acceptRows
+	if c.config.Store == nil {
+		accept = c.acceptRaw
+	}
+	for len(items) > 0 {
+		page := items[:min(insertPage, len(items))]
+		if err := accept(ctx, page, results); err != nil {
+			for _, it := range items {
+				if r := &results[it.i]; r.Err == nil && r.ID == uuid.Nil {
+					r.Err = err
+				}
+			}
+			return results, err
+		}
+		items = items[len(page):]
+	}
+	return results, nil
+}
+
+// item is a checked notification and its place in the call.
+type item struct {
+	i int
+	n Notification
+}
+
+func (c *Client) check(n Notification, now time.Time) error {
+	if err := n.check(now, c.config.Store != nil); err != nil {
+		return err
+	}
+	// Escapes can make the JSON longer than the sum of the fields' limits.
+	b, err := n.payload(uuid.Max).Marshal()
+	if err != nil {
+		return fmt.Errorf("payload: %w", err)
+	}
+	if len(b) > task.MaxPayload {
+		return task.FieldErrors{{Field: "data", Reason: fmt.Sprintf("makes a payload of %d bytes; at most %d are allowed", len(b), task.MaxPayload)}}
+	}
+	return nil
+}
+
+// acceptRows writes the rows of a page, then enqueues those that are due. The
+// error is the store's.
+func (c *Client) acceptRows(ctx context.Context, page []item, results []Result) error {
+	now := c.config.now()
+	// When Redis is known to be away, Relay need not wait for a task of ours.
+	direct := c.queue != nil && c.queue.circuit.ready()
+	batch := make([]store.Acceptance, len(page))
+	for k, it := range page {
+		a, err := c.acceptance(it.n, now, direct)
+		if err != nil {
+			return err
+		}
+		batch[k] = a
+	}
+	inserted, err := c.insert(ctx, batch)
+	if err != nil {
+		return err
+	}
+	var rows []store.Notification
+	waiting := false
+	for k, ins := range inserted {
+		n := batch[k].Notification
+		fresh := ins.ID == n.ID
+		switch r := &results[page[k].i]; {
+		case errors.Is(ins.Err, store.ErrConflict):
+			r.Err = fmt.Errorf("ref: was used for another notification: %w", ins.Err)
+			continue
+		case ins.Err != nil:
+			r.Err = fmt.Errorf("accept notification: %w", ins.Err)
+			continue
+		default:
+			// A row with our own id is ours, also when the first reply was lost.
+			r.Accepted = Accepted{ID: ins.ID, State: ins.State, Duplicate: ins.Duplicate && !fresh}
+		}
+		if !fresh {
+			continue
+		}
+		c.metrics.accepted.WithLabelValues(string(n.Priority)).Inc()
+		if ins.State != store.Queued || page[k].n.later(now) {
+			continue
+		}
+		if direct {
+			rows = append(rows, n)
+		} else {
+			waiting = true
+		}
+	}
+	if waiting {
+		c.config.Wake()
+	}
+	c.enqueueRows(ctx, rows)
+	return nil
+}
+
+// acceptance is what the store is asked to write.
+func (c *Client) acceptance(n Notification, now time.Time, direct bool) (store.Acceptance, error) {
+	// The id is ours and made before the first try, so that a repeated Insert
+	// finds the row of the first.
+	id, err := uuid.NewV7()
+	if err != nil {
+		return store.Acceptance{}, fmt.Errorf("make id: %w", err)
+	}
+	a := store.Acceptance{
+		Notification: store.Notification{
+			ID: id, App: n.App, Producer: c.config.Producer, Ref: n.Ref,
+			TemplateID: n.TemplateID, Page: n.Page, UserID: n.UserID, OpenID: n.OpenID, Data: n.Data,
+			Lang: n.Lang, MiniprogramState: n.MiniprogramState, Priority: priority(n.Priority), Duplicates: n.Duplicates,
+			State: store.Queued, Receipt: store.ReceiptNone, Generation: firstGeneration,
+			DueAt: n.SendAt, ExpiresAt: n.ExpiresAt,
+		},
+		Delay: n.Delay, MaxAge: c.config.MaxAge,
+	}
+	if a.Notification.Duplicates == "" {
+		a.Notification.Duplicates = store.DuplicatesAllow
+	}
+	if n.Ref != "" {
+		a.Notification.ContentHash = n.contentHash()
+	}
+	if direct && !n.later(now) {
+		a.HandoverIn = store.HandoverGrace
+	}
+	return a, nil
+}
+
+// firstGeneration is that of a row that was just accepted.
+const firstGeneration = 1
+
+// insert writes the rows, and once more when the store fell silent: the reply
+// may be all that was lost.
+func (c *Client) insert(ctx context.Context, batch []store.Acceptance) ([]store.Inserted, error) {
+	inserted, err := c.config.Store.Insert(ctx, batch)
+	if errors.Is(err, store.ErrUnavailable) && ctx.Err() == nil {
+		inserted, err = c.config.Store.Insert(ctx, batch)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("accept notifications: %w", err)
+	}
+	if len(inserted) != len(batch) {
+		return nil, fmt.Errorf("accept notifications: the store answered %d of %d", len(inserted), len(batch))
+	}
+	return inserted, nil
+}
+
+// enqueueRows puts rows on the queue that were just accepted. What fails is
+// counted and left to Relay, which looks after HandoverGrace.
+func (c *Client) enqueueRows(ctx context.Context, rows []store.Notification) {
+	if len(rows) == 0 {
+		return
+	}
+	ds := make([]delivery, 0, len(rows))
+	for _, n := range rows {
+		d, err := deliver(n, c.config.DefaultApp, c.config.Payload)
+		if err != nil {
+			c.metrics.enqueueErrors.Inc()
+			continue
+		}
+		ds = append(ds, d)
+	}
+	for _, o := range c.queue.put(ctx, ds) {
+		if o.err != nil {
+			c.metrics.enqueueErrors.Inc()
+		}
+	}
+}

@@ -1,0 +1,52 @@
+package producer
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"hash"
+	"maps"
+	"slices"
+	"time"
+)
+
+// hashVersion is written first, so that a change of the encoding can be told
+// from a change of content. Changing it makes every known Ref a conflict.
+const hashVersion = "1"
+
+// contentHash tells whether two notifications with the same Ref ask for the
+// same. It covers template, page, addressee, data, app, priority, duplicates,
+// lang, miniprogram state and the moments SendAt and ExpiresAt. It does not
+// cover Delay: whoever repeats a call after a lost answer measures it anew, and
+// that must find the first one, not a conflict.
+//
+// Every part is written with its length, so no two contents share an encoding;
+// JSON would tie the hash to the version of an encoder.
+func (n Notification) contentHash() []byte {
+	h := sha256.New()
+	for _, s := range []string{
+		hashVersion, n.App, n.TemplateID, n.Page, n.UserID, n.OpenID, string(priority(n.Priority)),
+		string(n.Duplicates), n.Lang, n.MiniprogramState, moment(n.SendAt), moment(n.ExpiresAt),
+	} {
+		writePart(h, s)
+	}
+	for _, k := range slices.Sorted(maps.Keys(n.Data)) {
+		writePart(h, k)
+		writePart(h, n.Data[k])
+	}
+	return h.Sum(nil)
+}
+
+// moment is t to the millisecond, which every store and every JSON client keeps.
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02T15:04:05.000Z")
+}
+
+func writePart(h hash.Hash, s string) {
+	var n [8]byte
+	binary.BigEndian.PutUint64(n[:], uint64(len(s)))
+	h.Write(n[:])
+	h.Write([]byte(s))
+}

@@ -1,0 +1,135 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+
+	"github.com/wxnotify/wxnotify/store"
+)
+
+// RelayStore is what Relay needs of a store; store/postgres and store/sqlite
+// have it. Every limit bounds one statement.
+type RelayStore interface {
+	HandoverStore
+	RepairStore
+	MarkStore
+}
+
+// HandoverStore knows what has to go on the queue.
+type HandoverStore interface {
+	// Lead makes the caller the one that works. ok is false while another does.
+	Lead(ctx context.Context) (ok bool, release func(), err error)
+	// Handovers are rows in queued or retrying whose HandoverAt has come.
+	Handovers(ctx context.Context, limit int) ([]store.Handover, error)
+	// HandedOver notes that these generations are on the queue.
+	HandedOver(ctx context.Context, hs []store.Handover) error
+}
+
+// RepairStore moves on what nobody else does.
+type RepairStore interface {
+	// ExpireLeases moves rows whose lease is over to in_doubt, due after wait.
+	ExpireLeases(ctx context.Context, wait time.Duration, limit int) (int, error)
+	// ResolveDoubts ends the doubts that are due, as each row's policy says.
+	ResolveDoubts(ctx context.Context, limit int) (requeued, dead int, err error)
+	// ExpireOverdue ends rows whose time is over.
+	ExpireOverdue(ctx context.Context, limit int) (int, error)
+	// RequeueOpen gives the open rows after an id a new generation and lets them
+	// be handed over.
+	RequeueOpen(ctx context.Context, after uuid.UUID, limit int) (next uuid.UUID, n int, err error)
+}
+
+// MarkStore keeps the mirror of the mark in Redis.
+type MarkStore interface {
+	// Mark is the last mark set; its zero value when none was.
+	Mark(ctx context.Context) (store.Mark, error)
+	SetMark(ctx context.Context, m store.Mark) error
+}
+
+// Defaults of a RelayConfig.
+const (
+	// DefaultRelayInterval is how long a row that becomes due waits at most.
+	DefaultRelayInterval = 250 * time.Millisecond
+	// DefaultInDoubtWait is IN_DOUBT_WAIT.
+	DefaultInDoubtWait = 90 * time.Second
+)
+
+// RelayConfig is what a Relay is made of.
+type RelayConfig struct {
+	// Store and Redis are required; Relay closes neither. Build Redis with
+	// ContextTimeoutEnabled.
+	Store RelayStore
+	Redis redis.UniversalClient
+	// DefaultApp is the app whose queues have no prefix.
+	DefaultApp string
+	// Payload is what tasks carry. Default: PayloadFull.
+	Payload PayloadMode
+	// InDoubtWait is how long a doubt waits for a receipt. Default:
+	// DefaultInDoubtWait.
+	InDoubtWait time.Duration
+	// Interval is the pause between two looks for due rows when nothing is left
+	// to do. Default: DefaultRelayInterval.
+	Interval time.Duration
+	// Concurrency is how many enqueues are in flight. Default: DefaultConcurrency.
+	Concurrency int
+	// Logger gets one line per outage and one per recovery, leadership and
+	// rebuilds. Default: none.
+	Logger *zap.Logger
+	// Registerer gets the metrics. Default: they are not registered.
+	Registerer prometheus.Registerer
+}
+
+func (c RelayConfig) withDefaults() RelayConfig {
+	if c.Payload == "" {
+		c.Payload = PayloadFull
+	}
+	if c.InDoubtWait == 0 {
+		c.InDoubtWait = DefaultInDoubtWait
+	}
+	if c.Interval == 0 {
+		c.Interval = DefaultRelayInterval
+	}
+	if c.Concurrency == 0 {
+		c.Concurrency = DefaultConcurrency
+	}
+	if c.Logger == nil {
+		c.Logger = zap.NewNop()
+	}
+	return c
+}
+
+// check reports every bad field.
+func (c RelayConfig) check() error {
+	var errs []error
+	bad := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("producer: RelayConfig."+format, args...))
+	}
+	if c.Store == nil {
+		bad("Store is required")
+	}
+	if c.Redis == nil {
+		bad("Redis is required")
+	}
+	if c.DefaultApp != "" && !appIDForm.MatchString(c.DefaultApp) {
+		bad("DefaultApp may contain letters, digits, - and _ only")
+	}
+	if c.Payload != PayloadFull && c.Payload != PayloadID {
+		bad("Payload must be full or id")
+	}
+	if c.InDoubtWait < 0 {
+		bad("InDoubtWait is negative")
+	}
+	if c.Interval < time.Millisecond {
+		bad("Interval is %v; at least a millisecond is needed", c.Interval)
+	}
+	if c.Concurrency < 1 {
+		bad("Concurrency is %d; at least 1 is needed", c.Concurrency)
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,46 @@
+package producer
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// leadInterval is how often a leader makes sure that it still is one.
+const leadInterval = time.Second
+
+// lead reports whether this relay is the one that works, and takes over when
+// nobody is.
+func (r *Relay) lead(ctx context.Context) (bool, error) {
+	if r.release != nil && time.Since(r.ledAt) < leadInterval {
+		return true, nil
+	}
+	ok, release, err := r.config.Store.Lead(ctx)
+	if r.fromStore(ctx, err) != nil {
+		r.follow()
+		return false, fmt.Errorf("lead: %w", err)
+	}
+	if !ok {
+		r.follow()
+		return false, nil
+	}
+	if r.release == nil {
+		r.config.Logger.Info("relay leads")
+		r.metrics.leader.Set(1)
+		// Another one may have led since: its rebuild or mark is in the store.
+		r.rebuild = nil
+	}
+	r.release, r.ledAt = release, time.Now()
+	return true, nil
+}
+
+// follow gives leadership up, if it was held.
+func (r *Relay) follow() {
+	if r.release == nil {
+		return
+	}
+	r.release()
+	r.release = nil
+	r.metrics.leader.Set(0)
+	r.config.Logger.Info("relay no longer leads")
+}
