@@ -1,0 +1,241 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"go.uber.org/zap"
+
+	"github.com/wxnotify/wxnotify/store"
+)
+
+// maxBatch bounds one transaction; beyond some hundred items the statements
+// take longer than the commit they share.
+const maxBatch = 256
+
+// commitTimeout bounds one try, so that a store that hangs is asked again:
+// every item can be repeated.
+const commitTimeout = 15 * time.Second
+
+// item is one entry of a batch and the place for its answer.
+type item struct {
+	claim      *store.Claim
+	settlement *store.Settlement
+	release    *store.Release
+	move       *store.Move
+
+	claimed store.Claimed
+	settled store.Settled
+	ok      bool
+	err     error
+	done    chan struct{}
+}
+
+// committer writes claims, settlements, releases and moves. There is one per
+// process and no timer: a batch is whatever arrived while the last commit ran.
+// While the store is away everything is held and repeated; a caller that got no
+// answer must not conclude anything, so there is no timeout here.
+type committer struct {
+	store  Store
+	logger *zap.Logger
+	// away is called with true when the store stops answering and with false
+	// when it answers again.
+	away func(bool)
+	// pause is the wait between two tries while the store is away.
+	pause time.Duration
+
+	in   chan *item
+	quit chan struct{}
+	wg   sync.WaitGroup
+}
+
+func newCommitter(s Store, l *zap.Logger, away func(bool)) *committer {
+	return &committer{store: s, logger: l, away: away, pause: 250 * time.Millisecond, in: make(chan *item), quit: make(chan struct{})}
+}
+
+func (c *committer) start() {
+	c.wg.Add(1)
+	go func() {
+		defer c.wg.Done()
+		c.run()
+	}()
+}
+
+// stop ends the committer; nobody may be waiting in do.
+func (c *committer) stop() {
+	close(c.quit)
+	c.wg.Wait()
+}
+
+func (c *committer) do(it *item) *item {
+	it.done = make(chan struct{})
+	c.in <- it
+	<-it.done
+	return it
+}
+
+func (c *committer) claim(cl store.Claim) (store.Claimed, error) {
+	it := c.do(&item{claim: &cl})
+	return it.claimed, it.err
+}
+
+func (c *committer) settle(s store.Settlement) (store.Settled, error) {
+	it := c.do(&item{settlement: &s})
+	return it.settled, it.err
+}
+
+func (c *committer) release(r store.Release) (bool, error) {
+	it := c.do(&item{release: &r})
+	return it.ok, it.err
+}
+
+func (c *committer) move(m store.Move) (bool, error) {
+	it := c.do(&item{move: &m})
+	return it.ok, it.err
+}
+
+// run collects items while a commit is under way, so that the next batch is
+// ready when it returns.
+func (c *committer) run() {
+	work := make(chan []*item)
+	idle := make(chan struct{}, 1)
+	idle <- struct{}{}
+	c.wg.Add(1)
+	go func() {
+		defer c.wg.Done()
+		for batch := range work {
+			c.write(batch)
+			idle <- struct{}{}
+		}
+	}()
+	defer close(work)
+
+	var pending []*item
+	for {
+		ready := idle
+		if len(pending) == 0 {
+			ready = nil
+		}
+		select {
+		case it := <-c.in:
+			pending = append(pending, it)
+		case <-ready:
+			batch, rest := takeBatch(pending)
+			pending = rest
+			work <- batch
+		case <-c.quit:
+			return
+		}
+	}
+}
+
+// takeBatch cuts off at most maxBatch items of different notifications; a
+// second item of the same notification waits for the next batch.
+func takeBatch(pending []*item) (batch, rest []*item) {
+	seen := make(map[uuid.UUID]bool, len(pending))
+	for _, it := range pending {
+		if id := it.id(); len(batch) < maxBatch && !seen[id] {
+			seen[id] = true
+			batch = append(batch, it)
+			continue
+		}
+		rest = append(rest, it)
+	}
+	return batch, rest
+}
+
+func (it *item) id() uuid.UUID {
+	switch {
+	case it.claim != nil:
+		return it.claim.ID
+	case it.settlement != nil:
+		return it.settlement.ID
+	case it.release != nil:
+		return it.release.ID
+	default:
+		return it.move.ID
+	}
+}
+
+// write commits the batch, however long the store is away. A batch that fails
+// for another reason is split down to the single item, whose caller gets the
+// error.
+func (c *committer) write(items []*item) {
+	res, err := c.insist(items)
+	switch {
+	case err == nil:
+		answer(items, res)
+	case len(items) == 1:
+		items[0].err = err
+		close(items[0].done)
+	default:
+		half := len(items) / 2
+		c.write(items[:half])
+		c.write(items[half:])
+	}
+}
+
+func (c *committer) insist(items []*item) (store.Results, error) {
+	b := batchOf(items)
+	for away := false; ; {
+		ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
+		res, err := c.store.Commit(ctx, b)
+		hung := ctx.Err() != nil
+		cancel()
+		if err == nil || !hung && !errors.Is(err, store.ErrUnavailable) {
+			if away {
+				c.away(false)
+				c.logger.Info("store answers again", zap.Int("held", len(items)))
+			}
+			return res, err
+		}
+		if !away {
+			away = true
+			c.away(true)
+			c.logger.Error("store does not answer; holding what is known", zap.Int("held", len(items)), zap.Error(err))
+		}
+		t := time.NewTimer(c.pause)
+		<-t.C
+	}
+}
+
+func batchOf(items []*item) store.Batch {
+	var b store.Batch
+	for _, it := range items {
+		switch {
+		case it.claim != nil:
+			b.Claims = append(b.Claims, *it.claim)
+		case it.settlement != nil:
+			b.Settlements = append(b.Settlements, *it.settlement)
+		case it.release != nil:
+			b.Releases = append(b.Releases, *it.release)
+		default:
+			b.Moves = append(b.Moves, *it.move)
+		}
+	}
+	return b
+}
+
+func answer(items []*item, res store.Results) {
+	var claims, settlements, releases, moves int
+	for _, it := range items {
+		switch {
+		case it.claim != nil:
+			it.claimed = res.Claims[claims]
+			claims++
+		case it.settlement != nil:
+			it.settled = res.Settlements[settlements]
+			settlements++
+		case it.release != nil:
+			it.ok = res.Releases[releases]
+			releases++
+		default:
+			it.ok = res.Moves[moves]
+			moves++
+		}
+		close(it.done)
+	}
+}

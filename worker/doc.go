@@ -1,0 +1,10 @@
+// Package worker sends notifications. It owns the asynq servers, the life of
+// one send (look, pace, openid slot, token, claim, send, settle), the reaction
+// to each answer at its scope, and the pauses of an app. It leaves what an
+// answer means to worker/wechat, the guarded changes of a row to the store, and
+// rows whose task is gone to the producer's Relay.
+//
+// The claim is the last thing before the write, and nothing that waits lies
+// between them: a process that dies while it waits leaves no doubt behind. Once
+// a claim is held, asynq's context and lease no longer matter; the row decides.
+package worker

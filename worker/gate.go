@@ -1,0 +1,463 @@
+package worker
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+)
+
+// gate decides whether messages of one app may go out now. It is closed by an
+// answer that concerns the whole app, for as long as the answer says; then it
+// is half open: one message at a time, held by whoever takes the probe key,
+// until an answer shows that the app works again.
+//
+// The fleet shares it through one Redis hash per app (field "pause", the rests
+// and the fault counts) and through asynq's own pause keys, which stop the
+// dequeue, so that nothing churns while an app is paused. Pause keys carry a
+// TTL: Redis ends an automatic pause whoever died. One without a TTL is a
+// person's and is never touched. With Redis away the gate works for this
+// process alone.
+type gate struct {
+	app    string
+	queues []string
+	redis  redis.UniversalClient
+	logger *zap.Logger
+	// probeTTL bounds a probe whose holder died: longer than one send.
+	probeTTL time.Duration
+	onChange func(reason string, closed bool)
+
+	mu sync.Mutex
+	// version grows with every local change: a refresh that read before the
+	// change and returns after it must not undo it.
+	version int
+	pause   *pause
+	rests   map[string]rest // by scope key
+	count   map[string]int  // faults in a row by scope key
+}
+
+// pause is why and until when an app is closed. It outlives its time: until an
+// answer clears it the gate is half open.
+type pause struct {
+	Kind     string        `json:"kind"`
+	Errcode  int           `json:"errcode,omitempty"`
+	Why      string        `json:"why"`
+	SinceMS  int64         `json:"since_ms"` // Redis' clock
+	UntilMS  int64         `json:"until_ms"` // Redis' clock
+	Interval time.Duration `json:"interval"`
+
+	until  time.Time // this process's clock, monotonic
+	since  time.Time
+	shared bool // the fleet can see it
+}
+
+// rest keeps one openid or one page quiet; nobody else is affected.
+type rest struct {
+	UntilMS int64 `json:"until_ms"`
+	Level   int   `json:"level"` // how often it was extended; doubles the next rest
+	until   time.Time
+}
+
+func newGate(app string, queues []string, rdb redis.UniversalClient, l *zap.Logger, probeTTL time.Duration, onChange func(string, bool)) *gate {
+	return &gate{
+		app: app, queues: queues, redis: rdb, logger: l, probeTTL: probeTTL, onChange: onChange,
+		rests: map[string]rest{}, count: map[string]int{},
+	}
+}
+
+func (g *gate) key() string      { return "wxnotify:gate:" + g.app }
+func (g *gate) probeKey() string { return "wxnotify:probe:" + g.app }
+
+func pauseKey(queue string) string { return "asynq:{" + queue + "}:paused" }
+
+// permit allows one attempt. done must be called with what came of it.
+type permit struct {
+	g     *gate
+	probe string // value of the probe key; "" when the gate is open
+}
+
+// denied says when to come back.
+type denied struct {
+	after time.Duration
+}
+
+// probeWait is when those come back who found a probe under way.
+const probeWait = time.Second
+
+// enter asks to send one message.
+func (g *gate) enter(ctx context.Context) (*permit, *denied) {
+	g.mu.Lock()
+	p := g.pause
+	g.mu.Unlock()
+	if p == nil {
+		return &permit{g: g}, nil
+	}
+	if left := time.Until(p.until); left > 0 {
+		// The queue is paused: a task handed back waits there, not in a loop.
+		return nil, &denied{after: min(left, 5*time.Second)}
+	}
+	token := rand.Text()
+	ok, err := g.redis.SetNX(ctx, g.probeKey(), token, g.probeTTL).Result()
+	switch {
+	case err != nil:
+		// Redis is away: this process probes by itself, one message per interval.
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if g.pause == nil || time.Until(g.pause.until) > 0 {
+			return nil, &denied{after: probeWait}
+		}
+		g.pause.until = time.Now().Add(max(g.pause.Interval, probeWait))
+		return &permit{g: g, probe: token}, nil
+	case !ok:
+		return nil, &denied{after: probeWait}
+	}
+	// Stop the others at the dequeue while the probe is out.
+	g.pauseQueues(ctx, g.probeTTL)
+	return &permit{g: g, probe: token}, nil
+}
+
+// outcome is what an attempt says about the app as a whole.
+type outcome int
+
+const (
+	// appWorks: WeChat answered something that does not concern the app.
+	appWorks outcome = iota
+	// appFails: the gate was closed (again) because of this attempt.
+	appFails
+	// appUnknown: nothing was learnt; the next one may probe.
+	appUnknown
+)
+
+// done ends the permit.
+func (p *permit) done(ctx context.Context, o outcome) {
+	if p.probe == "" {
+		return
+	}
+	switch o {
+	case appWorks:
+		p.g.open(ctx)
+	case appUnknown:
+		p.g.unpauseQueues(ctx)
+	case appFails:
+	}
+	if err := releaseProbe.Run(ctx, p.g.redis, []string{p.g.probeKey()}, p.probe).Err(); err != nil {
+		p.g.logger.Warn("could not give the probe back; it ends by itself", zap.String("app", p.g.app), zap.Error(err))
+	}
+}
+
+// releaseProbe deletes the probe key when it is still ours.
+var releaseProbe = redis.NewScript(`if redis.call("GET", KEYS[1]) == ARGV[1] then return redis.call("DEL", KEYS[1]) end return 0`)
+
+// close pauses the app for d. The local part comes first and needs no Redis, so
+// that no further call of this process starts after the answer was read.
+func (g *gate) close(ctx context.Context, kind string, errcode int, why string, d time.Duration) {
+	now := time.Now()
+	g.mu.Lock()
+	first := g.pause == nil
+	np := &pause{Kind: kind, Errcode: errcode, Why: why, Interval: d, since: now, until: now.Add(d)}
+	if !first {
+		np.since, np.SinceMS = g.pause.since, g.pause.SinceMS
+		// The calls that were in flight all answer the same: the first has closed
+		// the gate, and an answer to an older call must not shorten a pause.
+		if left := g.pause.until.Sub(now); left > 0 && left >= d/2 {
+			g.mu.Unlock()
+			return
+		}
+	}
+	g.pause = np
+	g.version++
+	g.mu.Unlock()
+	if first {
+		g.onChange(why, true)
+		g.logger.Warn("app paused", zap.String("app", g.app), zap.String("kind", kind), zap.Int("errcode", errcode),
+			zap.String("why", why), zap.Duration("for", d))
+	}
+	g.share(ctx, np)
+}
+
+// share writes the pause for the fleet; what could not be written is tried
+// again at the next refresh.
+func (g *gate) share(ctx context.Context, p *pause) {
+	left := time.Until(p.until)
+	now, err := g.redis.Time(ctx).Result()
+	if err == nil {
+		shared := *p
+		shared.UntilMS = now.Add(left).UnixMilli()
+		shared.SinceMS = now.Add(-time.Since(p.since)).UnixMilli()
+		b, _ := json.Marshal(shared) //nolint:errchkjson // numbers and strings
+		err = g.redis.HSet(ctx, g.key(), "pause", b).Err()
+	}
+	if err != nil {
+		g.logger.Warn("pause not shared: Redis does not answer", zap.String("app", g.app), zap.Error(err))
+		return
+	}
+	if left > 0 {
+		g.pauseQueues(ctx, left)
+	}
+	g.mu.Lock()
+	p.shared = true
+	g.version++
+	g.mu.Unlock()
+}
+
+// extendPause sets asynq's pause key of a queue with a TTL, or lengthens an
+// automatic one; a pause without TTL is a person's.
+var extendPause = redis.NewScript(`
+local left = redis.call("PTTL", KEYS[1])
+if left == -2 then redis.call("SET", KEYS[1], ARGV[1], "PX", ARGV[2])
+elseif left >= 0 and left < tonumber(ARGV[2]) then redis.call("PEXPIRE", KEYS[1], ARGV[2]) end
+return 0`)
+
+// endPause removes an automatic pause.
+var endPause = redis.NewScript(`if redis.call("PTTL", KEYS[1]) >= 0 then return redis.call("DEL", KEYS[1]) end return 0`)
+
+func (g *gate) pauseQueues(ctx context.Context, d time.Duration) {
+	for _, q := range g.queues {
+		if err := extendPause.Run(ctx, g.redis, []string{pauseKey(q)}, time.Now().Unix(), max(d.Milliseconds(), 1)).Err(); err != nil {
+			g.logger.Warn("queue not paused: Redis does not answer", zap.String("queue", q), zap.Error(err))
+			return
+		}
+	}
+}
+
+func (g *gate) unpauseQueues(ctx context.Context) {
+	for _, q := range g.queues {
+		if err := endPause.Run(ctx, g.redis, []string{pauseKey(q)}).Err(); err != nil {
+			g.logger.Warn("queue still paused: Redis does not answer; the pause ends by itself", zap.String("queue", q), zap.Error(err))
+			return
+		}
+	}
+}
+
+// open ends the pause for the fleet.
+func (g *gate) open(ctx context.Context) {
+	g.mu.Lock()
+	p := g.pause
+	g.pause = nil
+	g.version++
+	g.mu.Unlock()
+	if p == nil {
+		return
+	}
+	if err := g.redis.HDel(ctx, g.key(), "pause").Err(); err != nil {
+		g.logger.Warn("end of pause not shared: Redis does not answer", zap.String("app", g.app), zap.Error(err))
+	}
+	g.changed()
+	g.unpauseQueues(ctx)
+	g.onChange(p.Why, false)
+	g.logger.Info("app resumed", zap.String("app", g.app), zap.String("kind", p.Kind), zap.Duration("after", time.Since(p.since)))
+}
+
+func (g *gate) changed() {
+	g.mu.Lock()
+	g.version++
+	g.mu.Unlock()
+}
+
+// state is the pause now, nil when open.
+func (g *gate) state() *pause {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.pause == nil {
+		return nil
+	}
+	p := *g.pause
+	return &p
+}
+
+// refreshInterval is how often a process looks at the shared gate: the longest
+// it may go on with what another process has learnt.
+const refreshInterval = 500 * time.Millisecond
+
+// refresh takes over what other processes wrote.
+func (g *gate) refresh(ctx context.Context) error {
+	g.mu.Lock()
+	version := g.version
+	unshared := g.pause
+	g.mu.Unlock()
+	if unshared != nil && !unshared.shared {
+		g.share(ctx, unshared)
+		return nil
+	}
+	var now *redis.TimeCmd
+	var all *redis.MapStringStringCmd
+	_, err := g.redis.Pipelined(ctx, func(p redis.Pipeliner) error {
+		now = p.Time(ctx)
+		all = p.HGetAll(ctx, g.key())
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read the gate of app %s: %w", g.app, err)
+	}
+	local := time.Now()
+	toLocal := func(ms int64) time.Time { return local.Add(time.UnixMilli(ms).Sub(now.Val())) }
+
+	var shared *pause
+	rests, count := map[string]rest{}, map[string]int{}
+	for field, v := range all.Val() {
+		switch {
+		case field == "pause":
+			var p pause
+			if json.Unmarshal([]byte(v), &p) == nil {
+				p.until, p.since, p.shared = toLocal(p.UntilMS), toLocal(p.SinceMS), true
+				shared = &p
+			}
+		case strings.HasPrefix(field, "rest:"):
+			var r rest
+			if json.Unmarshal([]byte(v), &r) == nil {
+				r.until = toLocal(r.UntilMS)
+				rests[strings.TrimPrefix(field, "rest:")] = r
+			}
+		case strings.HasPrefix(field, "count:"):
+			if n, err := strconv.Atoi(v); err == nil {
+				count[strings.TrimPrefix(field, "count:")] = n
+			}
+		}
+	}
+	g.adopt(version, shared, rests, count)
+	return g.forgetRests(ctx, rests)
+}
+
+func (g *gate) adopt(version int, shared *pause, rests map[string]rest, count map[string]int) {
+	g.mu.Lock()
+	if g.version != version {
+		g.mu.Unlock()
+		return
+	}
+	was := g.pause
+	g.pause, g.rests, g.count = shared, rests, count
+	g.mu.Unlock()
+	switch {
+	case was == nil && shared != nil:
+		g.onChange(shared.Why, true)
+	case was != nil && shared == nil:
+		g.onChange(was.Why, false)
+	}
+}
+
+// restMemory is how long a rest that is over still counts for the next one.
+const restMemory = 24 * time.Hour
+
+// forgetRests drops what is long over, so that the hash stays small.
+func (g *gate) forgetRests(ctx context.Context, rests map[string]rest) error {
+	var old []string
+	for k, r := range rests {
+		if time.Since(r.until) > restMemory {
+			old = append(old, "rest:"+k)
+		}
+	}
+	if len(old) == 0 {
+		return nil
+	}
+	return g.redis.HDel(ctx, g.key(), old...).Err()
+}
+
+// Scope keys of rests and counts. An openid and a page are hashed: neither
+// belongs into a key.
+func openIDScope(openID string) string { return "openid:" + digest(openID) }
+func templateScope(t string) string    { return "template:" + digest(t) }
+func pageScope(template, page string) string {
+	path, _, _ := strings.Cut(page, "?")
+	return "page:" + digest(template+"\x00"+path)
+}
+
+func digest(s string) string {
+	h := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(h[:12])
+}
+
+// resting is how long the first resting scope still rests; zero when none does.
+func (g *gate) resting(scopes ...string) time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, s := range scopes {
+		if left := time.Until(g.rests[s].until); left > 0 {
+			return left
+		}
+	}
+	return 0
+}
+
+// Rests start at restFirst and double to restMax.
+const (
+	restFirst = 10 * time.Minute
+	restMax   = 6 * time.Hour
+)
+
+// restScope lets a scope rest, at least for d, and returns for how long.
+func (g *gate) restScope(ctx context.Context, scope string, d time.Duration) time.Duration {
+	g.mu.Lock()
+	r := g.rests[scope]
+	if left := time.Until(r.until); left > 0 {
+		g.mu.Unlock()
+		return left // a call that was in flight: it does not double the rest
+	}
+	wait := max(d, min(restFirst<<min(r.Level, 10), restMax))
+	r.Level++
+	r.until = time.Now().Add(wait)
+	g.rests[scope] = r
+	g.version++
+	g.mu.Unlock()
+	defer g.changed()
+
+	now, err := g.redis.Time(ctx).Result()
+	if err == nil {
+		r.UntilMS = now.Add(wait).UnixMilli()
+		b, _ := json.Marshal(r) //nolint:errchkjson // two integers
+		err = g.redis.HSet(ctx, g.key(), "rest:"+scope, b).Err()
+	}
+	if err != nil {
+		g.logger.Warn("rest not shared: Redis does not answer", zap.String("app", g.app), zap.Error(err))
+	}
+	return wait
+}
+
+// fault counts a fault of a scope and returns how many came in a row.
+func (g *gate) fault(ctx context.Context, scope string) int {
+	n, err := g.redis.HIncrBy(ctx, g.key(), "count:"+scope, 1).Result()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err != nil {
+		n = int64(g.count[scope]) + 1
+	}
+	g.count[scope] = int(n)
+	g.version++
+	return int(n)
+}
+
+// success ends the faults in a row and the rests of these scopes. It costs a
+// round trip only when there is something to forget.
+func (g *gate) success(ctx context.Context, scopes ...string) {
+	var fields []string
+	g.mu.Lock()
+	for _, s := range scopes {
+		if _, ok := g.count[s]; ok {
+			delete(g.count, s)
+			fields = append(fields, "count:"+s)
+		}
+		if _, ok := g.rests[s]; ok {
+			delete(g.rests, s)
+			fields = append(fields, "rest:"+s)
+		}
+	}
+	if len(fields) > 0 {
+		g.version++
+	}
+	g.mu.Unlock()
+	if len(fields) == 0 {
+		return
+	}
+	defer g.changed()
+	if err := g.redis.HDel(ctx, g.key(), fields...).Err(); err != nil {
+		g.logger.Warn("success not shared: Redis does not answer", zap.String("app", g.app), zap.Error(err))
+	}
+}

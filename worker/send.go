@@ -1,0 +1,419 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/hibiken/asynq"
+	"go.uber.org/zap"
+
+	"github.com/wxnotify/wxnotify/store"
+	"github.com/wxnotify/wxnotify/worker/task"
+	"github.com/wxnotify/wxnotify/worker/wechat"
+)
+
+// delivery is one task in the hands of one handler.
+type delivery struct {
+	s          *server
+	ctx        context.Context //nolint:containedctx // asynq's, for everything before the claim
+	task       *asynq.Task
+	taskID     string
+	id         uuid.UUID
+	generation int
+	// raw: the task was not made by us, so it may have no retries left and a
+	// timeout of its own; what needs a later attempt is left to Relay.
+	raw bool
+	// second: a call of this delivery failed for its token, and the one allowed
+	// second call is due.
+	second bool
+}
+
+// process is the handler of one queue.
+func (s *server) process(ctx context.Context, t *asynq.Task) (err error) {
+	taskID, _ := asynq.GetTaskID(ctx)
+	if _, _, ours := task.ParseID(taskID); !ours {
+		s.w.running.Store(taskID, struct{}{})
+		defer time.AfterFunc(handlerMemory, func() { s.w.running.Delete(taskID) })
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			s.w.cfg.Logger.Error("panic in a delivery", zap.String("task_id", taskID),
+				zap.String("panic", fmt.Sprintf("%T", r)), zap.ByteString("stack", debug.Stack()))
+			err = errPanic
+		}
+	}()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.w.draining, cancel)()
+
+	d := &delivery{s: s, ctx: ctx, task: t, taskID: taskID}
+	look, err := d.open()
+	if err != nil {
+		return err
+	}
+	return d.run(look)
+}
+
+// open finds the row of the task, or adopts a raw one.
+func (d *delivery) open() (store.Look, error) {
+	id, generation, ours := task.ParseID(d.taskID)
+	if !ours {
+		d.raw, d.id, d.generation = true, task.RawID(d.s.queue, d.taskID), 1
+		return d.adopt()
+	}
+	d.id, d.generation = id, generation
+	look, err := d.s.w.looker.look(d.ctx, id)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return d.insist(d.ownRow(store.Dead, store.ReasonRowMissing))
+	case err != nil:
+		return store.Look{}, d.unread(err)
+	}
+	return look, nil
+}
+
+// unread answers a delivery whose row could not be read.
+func (d *delivery) unread(err error) error {
+	if !stopped(d.ctx) {
+		d.log().Error("row not read", zap.Error(err))
+	}
+	return &handBack{after: 5 * time.Second, why: "the store does not answer"}
+}
+
+// run takes one delivery from the look to the answer.
+func (d *delivery) run(look store.Look) error {
+	for range 3 {
+		if answer, over := d.judge(look); over {
+			return answer
+		}
+		next, answer := d.attempt(look)
+		if next == nil {
+			return answer
+		}
+		look = *next // another saw the row first, or a second call is due at once
+	}
+	return d.later(time.Second, "the row changed under the delivery")
+}
+
+// judge decides on what the row says alone; over is false when it may be sent.
+func (d *delivery) judge(look store.Look) (answer error, over bool) {
+	switch look.State {
+	case store.Dead:
+		return d.deadAgain(look), true
+	case store.Sent, store.Expired, store.Cancelled:
+		return nil, true
+	case store.Waiting, store.InDoubt:
+		return nil, true // what moves it on makes a task of its own
+	case store.Sending:
+		if look.Generation != d.generation {
+			return nil, true
+		}
+		wait := 5 * time.Second // the lease is over: Relay turns it into a doubt
+		if left := look.LeaseLeft(); left > 0 {
+			wait = left + time.Second
+		}
+		return d.later(wait, "another delivery is sending"), true
+	case store.Queued, store.Retrying:
+	}
+	app := d.s.w.apps[look.App]
+	switch {
+	case look.Generation != d.generation:
+		return nil, true // stale: a newer task exists or is due
+	case look.Overdue():
+		return d.move(store.Move{State: store.Expired, Reason: store.ReasonTooOld}), true
+	case !look.Due():
+		return d.later(look.DueAt.Sub(look.Now), "not due yet"), true
+	case app == nil:
+		return d.kill(store.ReasonUnknownApp, store.ClassFault), true
+	case !app.allowed(look):
+		return d.move(store.Move{State: store.Cancelled, Reason: store.ReasonOnlyTo}), true
+	case look.Paused != "":
+		return d.move(store.Move{State: store.Waiting, Reason: store.ReasonTemplatePaused}), true
+	case look.Address == "":
+		return d.kill(store.ReasonUnbound, store.ClassRefused), true
+	}
+	if left := app.gate.resting(openIDScope(look.Address), pageScope(look.TemplateID, look.Page)); left > 0 {
+		return d.move(store.Move{State: store.Retrying, Delay: left, Requeue: true}), true
+	}
+	return nil, false
+}
+
+func (a *app) allowed(look store.Look) bool {
+	return len(a.onlyTo) == 0 || a.onlyTo[look.UserID] && look.UserID != "" || a.onlyTo[look.Address]
+}
+
+// patience is the longest a delivery waits for its turn with an app's rate or
+// an openid; who would wait longer gives its slot back unclaimed.
+const patience = time.Second
+
+// attempt paces, claims, sends and settles. next is a newer look to go on with;
+// otherwise answer is what asynq is told.
+func (d *delivery) attempt(look store.Look) (next *store.Look, answer error) {
+	w, app := d.s.w, d.s.w.apps[look.App]
+	if after, ok := app.pacer.wait(d.ctx, patience); !ok {
+		return nil, d.later(max(after, time.Second), "the app's rate is used up")
+	}
+	unlock, ok := w.openIDs.tryLock(d.ctx, look.App+" "+look.Address, patience)
+	if !ok {
+		return nil, d.later(time.Second, "another call for this openid is running")
+	}
+	defer unlock()
+	release, err := w.slots.acquire(d.ctx, look.App, look.Priority)
+	if err != nil {
+		return nil, d.later(time.Second, "no slot")
+	}
+	slotHeld := true
+	freeSlot := func() {
+		if slotHeld {
+			slotHeld = false
+			release()
+		}
+	}
+	defer freeSlot()
+
+	permit, no := app.gate.enter(d.ctx)
+	if no != nil {
+		return nil, d.later(no.after, "the app is paused")
+	}
+	o := appUnknown
+	defer func() { permit.done(context.WithoutCancel(d.ctx), o) }()
+
+	token, err := app.Tokens.Token(d.ctx)
+	if err != nil {
+		var delay time.Duration
+		delay, o = w.tokenFault(d.ctx, app, permit, err)
+		return nil, d.later(delay, "no access token")
+	}
+	if stopped(d.ctx) {
+		return nil, d.later(time.Second, "the worker stops")
+	}
+
+	c, answer := d.claim(look)
+	if c == nil {
+		return nil, answer
+	}
+	defer w.sends.Done()
+	if !c.ok {
+		return &c.look, nil
+	}
+	a := d.send(app, c, token)
+	p := w.react(context.WithoutCancel(d.ctx), app, c.look, a, permit)
+	o = p.app
+	freeSlot()
+	return d.settle(c.look, p)
+}
+
+// claim is the right to send, or a newer look.
+type claim struct {
+	ok    bool
+	look  store.Look
+	owner uuid.UUID
+	asked time.Time
+}
+
+// age is how long ago the claim was asked for, at worst: a process that was
+// stopped or a machine that was suspended shows in one of the two clocks.
+func (c *claim) age() time.Duration {
+	now := time.Now()
+	return max(now.Sub(c.asked), now.Round(0).Sub(c.asked.Round(0)))
+}
+
+// claim returns nil and an answer when there is nothing to go on with. When the
+// result is not nil the caller must call sends.Done.
+func (d *delivery) claim(look store.Look) (*claim, error) {
+	w := d.s.w
+	w.sends.Add(1)
+	c := &claim{owner: uuid.New(), asked: time.Now()}
+	res, err := w.committer.claim(store.Claim{ID: d.id, Generation: d.generation, Owner: c.owner, Lease: w.cfg.SendTimeout + 2*leaseMargin})
+	switch {
+	case err != nil:
+		w.sends.Done()
+		d.log().Error("not claimed", zap.Error(err))
+		return nil, d.later(30*time.Second, "the claim failed")
+	case !res.Found:
+		w.sends.Done()
+		return nil, nil // erased under our hands: nothing to send
+	}
+	c.ok, c.look = res.OK, res.Look
+	if !c.ok {
+		return c, nil
+	}
+	if c.look.Address != look.Address || c.age() > leaseMargin {
+		// The user was bound anew, so another openid's slot is needed; or the
+		// commit took so long that the lease might end before the answer.
+		ok, err := w.committer.release(store.Release{ID: d.id, Seq: c.look.Seq, Owner: c.owner, Requeue: d.raw})
+		w.sends.Done()
+		if err != nil || !ok {
+			d.log().Error("claim not given back; it ends as a doubt", zap.Error(err))
+		}
+		if d.raw {
+			return nil, nil
+		}
+		return nil, &handBack{after: time.Second, why: "the claim came too late"}
+	}
+	return c, nil
+}
+
+// answered is what came of one call.
+type answered struct {
+	at      time.Time
+	latency time.Duration
+	receipt wechat.Receipt
+	err     *wechat.Error // nil: accepted
+	token   string
+	second  bool // the second call of this delivery, after a bad token
+}
+
+// send makes the call. asynq's context does not matter any more: the claim does.
+func (d *delivery) send(app *app, c *claim, token string) answered {
+	n := c.look
+	m := wechat.Message{
+		ToUser: n.Address, TemplateID: n.TemplateID, Page: n.Page, Data: n.Data,
+		MiniprogramState: n.MiniprogramState, Lang: n.Lang,
+	}
+	if m.MiniprogramState == "" {
+		m.MiniprogramState = app.MiniprogramState
+	}
+	if m.Lang == "" {
+		m.Lang = app.Lang
+	}
+	w := d.s.w
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.ctx), w.cfg.SendTimeout)
+	defer cancel()
+	w.metrics.inFlight.WithLabelValues(app.ID).Inc()
+	start := time.Now()
+	receipt, err := w.cfg.Sender.Send(ctx, token, m)
+	a := answered{at: start, latency: time.Since(start), receipt: receipt, token: token, second: d.second}
+	w.metrics.inFlight.WithLabelValues(app.ID).Dec()
+	if err != nil && !errors.As(err, &a.err) {
+		// A Sender that breaks its contract: nobody knows what happened.
+		a.err = &wechat.Error{API: wechat.APISend, Kind: wechat.KindInDoubt, Msg: "no typed error"}
+	}
+	w.metrics.sent(app.ID, a)
+	return a
+}
+
+// settle writes what is known, however long that takes, and answers asynq.
+func (d *delivery) settle(n store.Look, p plan) (next *store.Look, answer error) {
+	w := d.s.w
+	s := p.settlement
+	s.ID, s.Seq = n.ID, n.Seq
+	if s.State == store.Retrying && !p.again && (d.raw || s.Delay >= relayFrom) {
+		s.Requeue = true
+	}
+	settled, err := w.committer.settle(s)
+	log := d.log().With(zap.String("template_id", n.TemplateID), zap.Int("attempt", n.Seq),
+		zap.String("kind", s.Attempt.Outcome), zap.Int("errcode", s.Attempt.Errcode))
+	switch {
+	case err != nil:
+		log.Error("answer not written; the attempt ends as a doubt", zap.Error(err))
+		return nil, d.later(w.cfg.SendTimeout, "the answer was not written")
+	case !settled.Applied:
+		log.Warn("answer came too late: a later claim exists")
+		return nil, nil
+	}
+	p.log(log, s)
+	w.metrics.settled(n.App, s)
+	switch s.State {
+	case store.Dead:
+		if s.Class == store.ClassRefused {
+			return nil, nil
+		}
+		return nil, &deadError{seq: s.Seq, reason: s.Reason, errcode: s.Attempt.Errcode, field: s.Field}
+	case store.Retrying:
+		if p.again {
+			d.second = true
+			look, err := w.looker.look(d.ctx, d.id)
+			if err == nil {
+				return &look, nil
+			}
+		}
+		if s.Requeue {
+			return nil, nil
+		}
+		return nil, &handBack{after: s.Delay, why: "to be sent again"}
+	case store.Sent, store.InDoubt, store.Waiting:
+	case store.Queued, store.Sending, store.Expired, store.Cancelled:
+	}
+	return nil, nil
+}
+
+// relayFrom: a shorter delay is left to asynq's retry, a longer one to Relay.
+const relayFrom = time.Minute
+
+// later hands the delivery back unclaimed. A task without retries left would be
+// archived for it, so that one is left to Relay.
+func (d *delivery) later(after time.Duration, why string) error {
+	retried, _ := asynq.GetRetryCount(d.ctx)
+	most, _ := asynq.GetMaxRetry(d.ctx)
+	if d.raw && retried >= most {
+		return d.move(store.Move{State: store.Retrying, Delay: after, Requeue: true})
+	}
+	return &handBack{after: after, why: why}
+}
+
+// move changes the row without an attempt and acknowledges; when the row has
+// changed meanwhile, whoever changed it is responsible for it.
+func (d *delivery) move(m store.Move) error {
+	m.ID, m.Generation = d.id, d.generation
+	ok, err := d.s.w.committer.move(m)
+	if err != nil {
+		d.log().Error("row not moved", zap.String("to", string(m.State)), zap.Error(err))
+		return &handBack{after: 30 * time.Second, why: "the store refused a change"}
+	}
+	if ok {
+		d.s.w.metrics.moved(d.s.app.ID, m)
+		d.log().Info("notification moved", zap.String("to", string(m.State)), zap.String("reason", string(m.Reason)))
+	}
+	return nil
+}
+
+// kill ends the row as dead without an attempt.
+func (d *delivery) kill(reason store.Reason, class store.Class) error {
+	if err := d.move(store.Move{State: store.Dead, Class: class, Reason: reason}); err != nil {
+		return err
+	}
+	if class == store.ClassRefused {
+		return nil
+	}
+	look, err := d.s.w.looker.look(d.ctx, d.id)
+	if err != nil {
+		return d.unread(err)
+	}
+	if look.State != store.Dead {
+		return nil
+	}
+	return deathOf(look.Notification)
+}
+
+// deadAgain answers a delivery of a dead notification. Only when the archived
+// task carries the marker of this very death has a person pressed "run" in
+// asynqmon: a replay. Anything else is a redelivery and is archived again.
+func (d *delivery) deadAgain(look store.Look) error {
+	if look.Class == store.ClassRefused {
+		return nil
+	}
+	switch look.Reason {
+	case store.ReasonMalformed, store.ReasonUnknownType, store.ReasonUnknownApp, store.ReasonRowMissing:
+		return deathOf(look.Notification) // there is nothing that could be sent
+	default:
+	}
+	info, err := d.s.w.inspector.GetTaskInfo(d.s.queue, d.taskID)
+	if err != nil || !isMarker(info.LastErr, look.Notification) {
+		return deathOf(look.Notification)
+	}
+	ok, err := d.s.w.committer.move(store.Move{ID: d.id, Generation: look.Generation, State: store.Queued, Replay: true, MaxAge: d.s.w.cfg.MaxAge})
+	if err != nil || !ok {
+		return deathOf(look.Notification)
+	}
+	d.log().Info("replayed: the archived task was run by hand")
+	return nil
+}
+
+func (d *delivery) log() *zap.Logger {
+	return d.s.w.cfg.Logger.With(zap.Stringer("notification_id", d.id), zap.String("app", d.s.app.ID))
+}

@@ -1,0 +1,172 @@
+package worker
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/wxnotify/wxnotify/store"
+)
+
+// queueUp starts n waiters and returns once all wait; each gets the slot, notes
+// its name and gives the slot back when next is read.
+func queueUp(t *testing.T, s *slots, app string, p store.Priority, n int, got chan<- string) {
+	t.Helper()
+	for range n {
+		before := waiting(s, app, p)
+		go func() {
+			release, err := s.acquire(context.Background(), app, p)
+			if err != nil {
+				return
+			}
+			got <- app + "/" + string(p)
+			release()
+		}()
+		eventually(t, "the waiter waits", func() bool { return waiting(s, app, p) == before+1 })
+	}
+}
+
+func waiting(s *slots, app string, p store.Priority) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a := s.apps[app]; a != nil && a.lanes[p] != nil {
+		return len(a.lanes[p].waiting)
+	}
+	return 0
+}
+
+// eventually waits for a condition that only another goroutine can bring about.
+func eventually(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(20 * time.Second)
+	defer deadline.Stop()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for !cond() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatalf("not in time: %s", what)
+		}
+	}
+}
+
+func TestSlotsNeverExceedTheirNumber(t *testing.T) {
+	t.Parallel()
+	s := newSlots(3)
+	var mu sync.Mutex
+	inUse, most := 0, 0
+	var wg sync.WaitGroup
+	for i := range 60 {
+		wg.Go(func() {
+			release, err := s.acquire(context.Background(), []string{"a", "b"}[i%2], store.Priorities[i%3])
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			mu.Lock()
+			inUse++
+			most = max(most, inUse)
+			mu.Unlock()
+			mu.Lock()
+			inUse--
+			mu.Unlock()
+			release()
+		})
+	}
+	wg.Wait()
+	if most > 3 || s.free != 3 {
+		t.Errorf("most in use %d, free at the end %d; want at most 3, and 3", most, s.free)
+	}
+}
+
+func TestSlotsGoToTheAppThatHoldsFewest(t *testing.T) {
+	t.Parallel()
+	s := newSlots(2)
+	hold1, _ := s.acquire(context.Background(), "slow", store.Default)
+	hold2, _ := s.acquire(context.Background(), "slow", store.Default)
+	got := make(chan string, 10)
+	queueUp(t, s, "slow", store.Critical, 1, got)
+	queueUp(t, s, "other", store.Low, 1, got)
+	hold1()
+	if first := <-got; first != "other/low" {
+		t.Errorf("the freed slot went to %s; the app without a slot waits longer for its share", first)
+	}
+	<-got
+	hold2()
+}
+
+func TestSlotsShareByPriority(t *testing.T) {
+	t.Parallel()
+	s := newSlots(1)
+	hold, _ := s.acquire(context.Background(), "a", store.Default)
+	got := make(chan string)
+	queueUp(t, s, "a", store.Low, 20, got)
+	queueUp(t, s, "a", store.Critical, 60, got)
+	hold()
+	counts := map[string]int{}
+	for range 28 {
+		counts[<-got]++
+	}
+	if c := counts["a/critical"]; c < 22 || c > 26 {
+		t.Errorf("of 28 slots %d went to critical; 6 to 1 means 24", c)
+	}
+	go func() {
+		for range got { //nolint:revive // let the rest go
+		}
+	}()
+	eventually(t, "all gone", func() bool { return waiting(s, "a", store.Low)+waiting(s, "a", store.Critical) == 0 })
+}
+
+func TestSlotsGiveUpWithTheirContext(t *testing.T) {
+	t.Parallel()
+	s := newSlots(1)
+	hold, _ := s.acquire(context.Background(), "a", store.Default)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := s.acquire(ctx, "a", store.Default); err == nil {
+		t.Fatal("a slot was given twice")
+	}
+	hold()
+	if s.free != 1 || waiting(s, "a", store.Default) != 0 {
+		t.Errorf("free %d, waiting %d; want 1 and 0", s.free, waiting(s, "a", store.Default))
+	}
+}
+
+func TestKeyedLock(t *testing.T) {
+	t.Parallel()
+	l := newKeyedLock()
+	ctx := context.Background()
+	unlock, ok := l.tryLock(ctx, "o1", 0)
+	if !ok {
+		t.Fatal("a free key is refused")
+	}
+	if _, ok := l.tryLock(ctx, "o1", time.Millisecond); ok {
+		t.Fatal("a held key is given twice")
+	}
+	other, ok := l.tryLock(ctx, "o2", 0)
+	if !ok {
+		t.Fatal("another key is refused")
+	}
+	other()
+	got := make(chan func())
+	go func() {
+		u, ok := l.tryLock(ctx, "o1", 10*time.Second)
+		if !ok {
+			close(got)
+			return
+		}
+		got <- u
+	}()
+	eventually(t, "the second waits", func() bool { l.mu.Lock(); defer l.mu.Unlock(); return l.held["o1"].waiters == 2 })
+	unlock()
+	second, ok := <-got
+	if !ok {
+		t.Fatal("who waited did not get the freed key")
+	}
+	second()
+	if len(l.held) != 0 {
+		t.Errorf("%d keys are kept after their last holder", len(l.held))
+	}
+}

@@ -1,0 +1,377 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+
+	"github.com/google/uuid"
+
+	"github.com/wxnotify/wxnotify/store"
+	"github.com/wxnotify/wxnotify/worker/task"
+	"github.com/wxnotify/wxnotify/worker/wechat"
+)
+
+// Store is what the worker needs of a store.
+type Store interface {
+	Look(ctx context.Context, ids []uuid.UUID) ([]store.Look, error)
+	Adopt(ctx context.Context, a store.Acceptance) (store.Look, error)
+	Commit(ctx context.Context, b store.Batch) (store.Results, error)
+}
+
+// Sender calls subscribe/send; *wechat.Client is one.
+type Sender interface {
+	Send(ctx context.Context, token string, m wechat.Message) (wechat.Receipt, error)
+}
+
+// Tokens hands out the shared access token of one app; *wechat.Tokens is one.
+type Tokens interface {
+	Token(ctx context.Context) (string, error)
+	Drop(ctx context.Context, bad string) error
+}
+
+// App is one Mini Program that this process serves.
+type App struct {
+	ID     string
+	Tokens Tokens
+	// MaxSendRate is messages a second for the whole fleet; 0 is no limit.
+	MaxSendRate int
+	// MiniprogramState and Lang are used where the notification has none.
+	MiniprogramState string
+	Lang             string
+	// OnlyTo lists user ids and openids that may get messages; everyone else's
+	// end cancelled. Empty means everybody.
+	OnlyTo []string
+}
+
+// Config holds a worker's settings and dependencies.
+type Config struct {
+	Apps       []App
+	DefaultApp string // its queues are critical, default, low; required
+	Store      Store
+	Sender     Sender
+	// Redis is for pauses, rates and queue care.
+	Redis redis.UniversalClient
+	// ServerRedis is for asynq's servers and nothing else: New adds a hook that
+	// would be wrong on a client with other users.
+	ServerRedis redis.UniversalClient
+
+	Concurrency int           // calls in flight of this process; default 200
+	SendTimeout time.Duration // of one call; default 10s
+	InDoubtWait time.Duration // before a doubt is resolved; default 90s
+	MaxAttempts int           // that the budget counts; default 8
+	MaxAge      time.Duration // of a raw task from its adoption on; default 72h
+
+	Logger     *zap.Logger
+	Registerer prometheus.Registerer // nil: no metrics
+}
+
+func (c *Config) check() error {
+	var errs []error
+	need := func(ok bool, what string) {
+		if !ok {
+			errs = append(errs, errors.New("worker: "+what))
+		}
+	}
+	need(len(c.Apps) > 0, "no app to serve")
+	need(c.Store != nil, "Store is required")
+	need(c.Sender != nil, "Sender is required")
+	need(c.Redis != nil && c.ServerRedis != nil, "Redis and ServerRedis are required")
+	need(c.Redis != c.ServerRedis || c.Redis == nil, "ServerRedis must be a client of its own")
+	need(c.Concurrency >= 0 && c.SendTimeout >= 0 && c.InDoubtWait >= 0 && c.MaxAttempts >= 0 && c.MaxAge >= 0, "a setting is negative")
+	seen := map[string]bool{}
+	for _, a := range c.Apps {
+		need(a.ID != "" && a.Tokens != nil, "an app has no ID or no Tokens")
+		need(!seen[a.ID], fmt.Sprintf("app %s is listed twice", a.ID))
+		seen[a.ID] = true
+	}
+	need(seen[c.DefaultApp], "DefaultApp is not among Apps")
+	return errors.Join(errs...)
+}
+
+func (c *Config) setDefaults() {
+	def := func(p *time.Duration, d time.Duration) {
+		if *p == 0 {
+			*p = d
+		}
+	}
+	def(&c.SendTimeout, 10*time.Second)
+	def(&c.InDoubtWait, 90*time.Second)
+	def(&c.MaxAge, 72*time.Hour)
+	if c.Concurrency == 0 {
+		c.Concurrency = 200
+	}
+	if c.MaxAttempts == 0 {
+		c.MaxAttempts = 8
+	}
+	if c.Logger == nil {
+		c.Logger = zap.NewNop()
+	}
+}
+
+// Worker serves the queues of its apps.
+type Worker struct {
+	cfg       Config
+	apps      map[string]*app
+	servers   []*server
+	slots     *slots
+	openIDs   *keyedLock
+	committer *committer
+	looker    *looker
+	inspector *asynq.Inspector
+	metrics   *metrics
+	timing    timing
+
+	// draining ends every wait that comes before a claim.
+	draining context.Context //nolint:containedctx // the lifetime of the process's intake, not of a call
+	drain    context.CancelFunc
+	// sends counts deliveries between their claim and their settlement.
+	sends   sync.WaitGroup
+	running sync.Map // TaskID -> struct{}: raw tasks this process has in a handler, or had just now
+	away    atomic.Pointer[time.Time]
+	beat    atomic.Int64 // unix seconds of the last turn of the care loop
+
+	loops    sync.WaitGroup
+	stopLoop context.CancelFunc
+	start    sync.Once
+	stop     sync.Once
+	stopErr  error
+}
+
+// app is one Mini Program with what is known of it in this process.
+type app struct {
+	App
+	gate   *gate
+	pacer  *pacer
+	onlyTo map[string]bool
+	// unreachable counts calls in a row that reached nobody.
+	unreachable atomic.Int64
+	addresses   *faultRing
+}
+
+// server is one asynq server: one queue of one app, since one server is one
+// dequeue loop and a queue of its own keeps priorities apart.
+type server struct {
+	queue string
+	asynq *asynq.Server
+	w     *Worker
+	app   *app
+	prio  store.Priority
+}
+
+const (
+	// taskCheckInterval is how long an idle asynq server sleeps: 100 ms give a
+	// median start after 54 ms at under 1 % of a core.
+	taskCheckInterval = 100 * time.Millisecond
+	// delayedCheckInterval is how often short retries are looked for.
+	delayedCheckInterval = time.Second
+	// leaseMargin is what a claim lasts longer than the call, twice: once for
+	// the way from the claim to the call, once to write the answer.
+	leaseMargin = 5 * time.Second
+)
+
+// New checks cfg and wires a worker; nothing runs before Start.
+func New(cfg Config) (*Worker, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	cfg.setDefaults()
+	w := &Worker{
+		cfg: cfg, apps: map[string]*app{}, slots: newSlots(cfg.Concurrency), openIDs: newKeyedLock(),
+		looker: newLooker(cfg.Store), inspector: asynq.NewInspectorFromRedisClient(cfg.Redis),
+		metrics: newMetrics(cfg.Registerer, cfg.Apps), timing: defaultTiming(),
+	}
+	w.committer = newCommitter(cfg.Store, cfg.Logger, w.storeAway)
+	w.draining, w.drain = context.WithCancel(context.Background())
+	cfg.ServerRedis.AddHook(serverHook{failPause: scriptFailPause})
+	for _, a := range cfg.Apps {
+		w.addApp(a)
+	}
+	return w, nil
+}
+
+func (w *Worker) addApp(cfg App) {
+	a := &app{App: cfg, pacer: newPacer(cfg.ID, cfg.MaxSendRate, w.cfg.Redis), addresses: newFaultRing(), onlyTo: map[string]bool{}}
+	for _, s := range cfg.OnlyTo {
+		a.onlyTo[s] = true
+	}
+	queues := task.Queues(cfg.ID, w.cfg.DefaultApp)
+	a.gate = newGate(cfg.ID, queues, w.cfg.Redis, w.cfg.Logger, w.cfg.SendTimeout+leaseMargin,
+		func(_ string, closed bool) { w.metrics.paused(cfg.ID, closed) })
+	w.apps[cfg.ID] = a
+	for i, q := range queues {
+		s := &server{queue: q, w: w, app: a, prio: store.Priorities[i]}
+		s.asynq = asynq.NewServerFromRedisClient(w.cfg.ServerRedis, w.asynqConfig(s))
+		w.servers = append(w.servers, s)
+	}
+}
+
+// asynqConfig gives a server more slots than calls in flight, so that looking,
+// claiming and settling do not take from the time of sending.
+func (w *Worker) asynqConfig(s *server) asynq.Config {
+	return asynq.Config{
+		Concurrency:              w.cfg.Concurrency + max(16, w.cfg.Concurrency/2),
+		Queues:                   map[string]int{s.queue: 1},
+		TaskCheckInterval:        taskCheckInterval,
+		DelayedTaskCheckInterval: delayedCheckInterval,
+		ShutdownTimeout:          w.cfg.SendTimeout + leaseMargin,
+		LogLevel:                 asynq.WarnLevel,
+		Logger:                   &asynqLogger{w.cfg.Logger.Named("asynq").With(zap.String("queue", s.queue))},
+		IsFailure:                func(err error) bool { return guarded(true, func() bool { return isFailure(err) }) },
+		RetryDelayFunc: func(n int, err error, t *asynq.Task) time.Duration {
+			return guarded(defaultRetryDelay, func() time.Duration { return retryDelay(n, err, t) })
+		},
+		ErrorHandler: asynq.ErrorHandlerFunc(func(ctx context.Context, t *asynq.Task, err error) {
+			guarded(struct{}{}, func() struct{} { s.neverRun(ctx, t, err); return struct{}{} })
+		}),
+	}
+}
+
+// Start begins to take work. It returns once the servers run, whether or not
+// Redis and the store answer: a worker waits for them.
+func (w *Worker) Start(ctx context.Context) error {
+	var err error
+	w.start.Do(func() {
+		loopCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		w.stopLoop = cancel
+		w.care(loopCtx, true)
+		w.committer.start()
+		for _, s := range w.servers {
+			if err = s.asynq.Start(asynq.HandlerFunc(s.process)); err != nil {
+				err = fmt.Errorf("start the server of queue %s: %w", s.queue, err)
+				return
+			}
+		}
+		w.loops.Add(1)
+		go func() {
+			defer w.loops.Done()
+			w.careLoop(loopCtx)
+		}()
+	})
+	return err
+}
+
+// Stop takes no new work, lets the calls in flight finish and writes what is
+// known of them, however long the store is away, until ctx ends.
+func (w *Worker) Stop(ctx context.Context) error {
+	w.stop.Do(func() { w.stopErr = w.shutdown(ctx) })
+	return w.stopErr
+}
+
+func (w *Worker) shutdown(ctx context.Context) error {
+	w.drain()
+	var servers sync.WaitGroup
+	for _, s := range w.servers {
+		servers.Go(func() {
+			s.asynq.Stop()
+			s.asynq.Shutdown()
+		})
+	}
+	settled := make(chan struct{})
+	go func() {
+		servers.Wait()
+		w.sends.Wait()
+		close(settled)
+	}()
+	if w.stopLoop != nil {
+		w.stopLoop()
+	}
+	select {
+	case <-settled:
+	case <-ctx.Done():
+		return fmt.Errorf("worker stopped before every known answer was written: %w", ctx.Err())
+	}
+	w.loops.Wait()
+	if w.stopLoop != nil {
+		w.committer.stop()
+	}
+	return nil
+}
+
+// careLoop keeps the gates and the queues.
+func (w *Worker) careLoop(ctx context.Context) {
+	gates := time.NewTicker(refreshInterval)
+	defer gates.Stop()
+	queues := time.NewTicker(sweepInterval)
+	defer queues.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-gates.C:
+			w.care(ctx, false)
+		case <-queues.C:
+			w.care(ctx, true)
+		}
+	}
+}
+
+// careTimeout bounds one turn, so that a Redis that hangs does not stop the loop.
+const careTimeout = 5 * time.Second
+
+func (w *Worker) care(ctx context.Context, queues bool) {
+	w.beat.Store(time.Now().Unix())
+	ctx, cancel := context.WithTimeout(ctx, careTimeout)
+	defer cancel()
+	for _, a := range w.apps {
+		if err := a.gate.refresh(ctx); err != nil {
+			w.cfg.Logger.Debug("gate not refreshed", zap.String("app", a.ID), zap.Error(err))
+		}
+	}
+	if !queues {
+		return
+	}
+	for _, s := range w.servers {
+		if err := sweep(ctx, w.cfg.Redis, s.queue, time.Now(), w.cfg.Logger); err != nil {
+			w.cfg.Logger.Warn("queue not looked after: Redis does not answer", zap.String("queue", s.queue), zap.Error(err))
+			return
+		}
+	}
+}
+
+func (w *Worker) storeAway(away bool) {
+	if !away {
+		w.away.Store(nil)
+		return
+	}
+	now := time.Now()
+	w.away.CompareAndSwap(nil, &now)
+}
+
+// Degraded is one part that works less than it should.
+type Degraded struct {
+	Part   string    `json:"part"`
+	App    string    `json:"app,omitempty"`
+	Reason string    `json:"reason"`
+	Since  time.Time `json:"since"`
+}
+
+// Degraded lists paused apps and a store that does not answer.
+func (w *Worker) Degraded() []Degraded {
+	var out []Degraded
+	if t := w.away.Load(); t != nil {
+		out = append(out, Degraded{Part: "store", Reason: "does not answer", Since: *t})
+	}
+	for _, a := range w.apps {
+		if p := a.gate.state(); p != nil {
+			out = append(out, Degraded{Part: "app", App: a.ID, Reason: p.Why, Since: p.since})
+		}
+	}
+	return out
+}
+
+// StoreAway reports whether the store has stopped answering.
+func (w *Worker) StoreAway() bool { return w.away.Load() != nil }
+
+// Alive reports whether the care loop still turns.
+func (w *Worker) Alive() bool {
+	return time.Since(time.Unix(w.beat.Load(), 0)) < 4*careTimeout
+}
