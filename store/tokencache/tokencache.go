@@ -13,8 +13,19 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// DefaultPrefix begins the keys unless New is told otherwise.
+// DefaultPrefix is the default of Config.Prefix.
 const DefaultPrefix = "wxnotify:token:"
+
+// Config holds the settings and dependencies of a Cache.
+type Config struct {
+	// Redis is single, Sentinel or Cluster. Set ContextTimeoutEnabled in its
+	// options: otherwise a server that hangs holds a caller for the client's own
+	// timeouts and retries, whatever its context says.
+	Redis redis.UniversalClient
+	// Prefix begins every key; the appid follows in braces, so that an app's keys
+	// share a slot of a cluster. Defaults to DefaultPrefix.
+	Prefix string
+}
 
 // Cache is the fleet's copy of the tokens. It is safe for concurrent use.
 type Cache struct {
@@ -22,17 +33,15 @@ type Cache struct {
 	prefix string
 }
 
-// New returns a cache on rdb, which may be single, Sentinel or Cluster; it does
-// not ask the server yet. Set ContextTimeoutEnabled in the client's options:
-// otherwise a server that hangs holds a caller for the client's own timeouts and
-// retries, whatever its context says. Every key begins with prefix, "" for
-// DefaultPrefix; the appid follows in braces, so that an app's keys share a slot
-// of a cluster.
-func New(rdb redis.UniversalClient, prefix string) *Cache {
-	if prefix == "" {
-		prefix = DefaultPrefix
+// New returns a cache; it does not ask the server yet.
+func New(cfg Config) (*Cache, error) {
+	if cfg.Redis == nil {
+		return nil, errors.New("token cache: redis client is missing")
 	}
-	return &Cache{rdb: rdb, prefix: prefix}
+	if cfg.Prefix == "" {
+		cfg.Prefix = DefaultPrefix
+	}
+	return &Cache{rdb: cfg.Redis, prefix: cfg.Prefix}, nil
 }
 
 func (c *Cache) key(appID string) string     { return c.prefix + "{" + appID + "}" }
