@@ -147,7 +147,7 @@ func TestEveryFaultAtOnce(t *testing.T) {
 			"ADMIN_ADDR":   "9090",
 		},
 		files: map[string]string{"c.yaml": `max_attempts: 0
-log_levle: debug
+log_leval: debug
 task_payload: half
 wechat_secret:s3cr3t-typo: 1
 max_age: 72h
@@ -155,11 +155,11 @@ max_age: 71h
 `},
 	}
 	want := []string{
-		`log_levle (file c.yaml:2): unknown key`,
+		`log_leval (file c.yaml:2): unknown key`,
 		`a key (file c.yaml:4): unknown key`,
 		`max_age (file c.yaml:6): is there already in line 5`,
 		`REDIS_URL (environment REDIS_URL): must name HOST or HOST:PORT after ://; reserved characters in a password are written as %XX`,
-		`DATABASE_URL (environment DATABASE_URL): must begin with postgres://, postgresql:// or sqlite:`,
+		`DATABASE_URL (environment DATABASE_URL): must be postgres://…, postgresql://… or sqlite:FILE`,
 		`ADMIN_ADDR (environment ADMIN_ADDR): "9090" must be [HOST]:PORT, or empty for none`,
 		`CONCURRENCY (flag --concurrency): "many" must be a whole number, 1 to 10000`,
 		`SEND_TIMEOUT (environment SEND_TIMEOUT): "10" must be a duration with its unit, such as "10s", "90m" or "72h"`,
@@ -170,7 +170,7 @@ max_age: 71h
 		t.Errorf("faults (-want +got):\n%s", diff)
 	}
 	_, err := config.Load(w.sources())
-	if !strings.HasPrefix(err.Error(), "10 faults in the settings:\n  log_levle (file c.yaml:2): unknown key\n") {
+	if !strings.HasPrefix(err.Error(), "10 faults in the settings:\n  log_leval (file c.yaml:2): unknown key\n") {
 		t.Errorf("error text: %v", err)
 	}
 	var bad *config.Error
@@ -435,8 +435,8 @@ func TestNeeds(t *testing.T) {
 		{config.RoleSend, "DATABASE_URL", "DATABASE_URL"},
 		{config.RoleStore, "REDIS_URL", ""},
 		{config.RoleStore, "DATABASE_URL", "DATABASE_URL"},
-		{config.RoleMigrate, "REDIS_URL", ""},
-		{config.RoleMigrate, "DATABASE_URL", "DATABASE_URL"},
+		{config.RoleDatabase, "REDIS_URL", ""},
+		{config.RoleDatabase, "DATABASE_URL", "DATABASE_URL"},
 		{config.RoleLive, "DATABASE_URL", ""},
 		{config.RoleLive, "WECHAT_SECRET", "the secret of app wx1"},
 	} {
@@ -460,7 +460,7 @@ func TestNeeds(t *testing.T) {
 			}
 		})
 	}
-	if err := (world{}).load(t).Needs(config.RoleMigrate); err == nil || strings.Contains(err.Error(), "WECHAT") {
+	if err := (world{}).load(t).Needs(config.RoleDatabase); err == nil || strings.Contains(err.Error(), "WECHAT") {
 		t.Errorf("migrate with nothing set: got %v, want only DATABASE_URL missing", err)
 	}
 	if err := (world{}).load(t).Needs(config.RoleWorker); err == nil || !strings.Contains(err.Error(), "WECHAT_APPID") {

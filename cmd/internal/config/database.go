@@ -72,7 +72,7 @@ func (d DatabaseURL) MarshalText() ([]byte, error) { return []byte(d.String()), 
 func kindDatabase[T any](at func(*T) *DatabaseURL) kind[T] {
 	return kind[T]{
 		name:   "url",
-		values: "postgres://USER:PASSWORD@HOST/DB or sqlite:FILE",
+		values: "postgres://USER@HOST/DB or sqlite:FILE",
 		parse: func(t *T, text string) error {
 			d, err := parseDatabase(text)
 			if err != nil {
@@ -93,7 +93,7 @@ func parseDatabase(text string) (DatabaseURL, error) {
 		return DatabaseURL{path: path}, nil
 	}
 	if !strings.HasPrefix(text, "postgres://") && !strings.HasPrefix(text, "postgresql://") {
-		return DatabaseURL{}, errors.New("must begin with postgres://, postgresql:// or sqlite:")
+		return DatabaseURL{}, errors.New("must be postgres://…, postgresql://… or sqlite:FILE")
 	}
 	// A fragment means an unescaped # in the password: everything after it,
 	// the host included, would be dropped without a word.

@@ -69,8 +69,7 @@ func (l *loader) readFile() {
 // cause is err without the operation and the path, which may be a secret that
 // was put into the wrong variable.
 func cause(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		return p.Err
 	}
 	return err

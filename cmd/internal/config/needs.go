@@ -5,8 +5,8 @@ type Role string
 
 // The roles.
 const (
-	// RoleMigrate works on the database alone.
-	RoleMigrate Role = "migrate"
+	// RoleDatabase works on the database alone, for no app in particular.
+	RoleDatabase Role = "database"
 	// RoleStore reads and writes rows of an app.
 	RoleStore Role = "store"
 	// RoleSend hands in notifications: rows and tasks of an app.
@@ -30,7 +30,7 @@ func (c *Config) Needs(role Role) error {
 	live := role == RoleWorker || role == RoleLive
 	need(!queue || !c.Redis.IsZero(), "REDIS_URL", "is not set and needed here")
 	need(role == RoleLive || !c.Database.IsZero(), "DATABASE_URL", "is not set and needed here")
-	need(role == RoleMigrate || len(c.Apps) > 0, "WECHAT_APPID", "is not set, nor is there an app in the file; one is needed here")
+	need(role == RoleDatabase || len(c.Apps) > 0, "WECHAT_APPID", "is not set, nor is there an app in the file; one is needed here")
 	if live {
 		for _, a := range c.Apps {
 			need(a.Secret != "", "the secret of app "+a.AppID, "is not set (WECHAT_SECRET, or secret in the file's apps) and needed to call WeChat")
