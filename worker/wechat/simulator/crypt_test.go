@@ -1,0 +1,54 @@
+package simulator
+
+import (
+	"strings"
+	"testing"
+)
+
+// The vectors of WeChat's documentation and of WxJava's tests.
+
+func TestEncrypt(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ key, random, msg, appID, want string }{
+		"official": {
+			strings.Repeat("A", 43), "707722b803182950", `{"demo_resp":"good luck"}`, "wxba5fad812f8e6fb9",
+			"ELGduP2YcVatjqIS+eZbp80MNLoAUWvzzyJxgGzxZO/5sAvd070Bs6qrLARC9nVHm48Y4hyRbtzve1L32tmxSQ==",
+		},
+		"key with loose bits, Chinese text": {
+			"abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG", "aaaabbbbccccdddd", "我是中文abcd123", "wxb11529c136998cb6",
+			"jn1L23DB+6ELqJ+6bruv21Y6MD7KeIfP82D6gU39rmkgczbWwt5+3bnyg5K55bgVtVzd832WzZGMhkP72vVOfg==",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			key, err := decodeAESKey(tc.key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := encrypt(key, []byte(tc.random), []byte(tc.msg), tc.appID)
+			if err != nil || got != tc.want {
+				t.Errorf("got %s, %v; want %s", got, err, tc.want)
+			}
+		})
+	}
+	for _, key := range []string{"", "short", strings.Repeat("*", 43), strings.Repeat("A", 44)} {
+		if _, err := decodeAESKey(key); err == nil {
+			t.Errorf("the key %q was taken", key)
+		}
+	}
+}
+
+func TestSign(t *testing.T) {
+	t.Parallel()
+	for want, parts := range map[string][]string{
+		"899cf89e464efb63f54ddac96b0a0a235f53aa78": {"AAAAA", "1714037059", "486452656"},
+		"1b9339964ed2e271e7c7b6ff2b0ef902fc94dea1": {
+			"AAAAA", "1713424427", "415670741",
+			"ELGduP2YcVatjqIS+eZbp80MNLoAUWvzzyJxgGzxZO/5sAvd070Bs6qrLARC9nVHm48Y4hyRbtzve1L32tmxSQ==",
+		},
+	} {
+		if got := sign(parts...); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
