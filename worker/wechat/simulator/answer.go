@@ -75,7 +75,7 @@ var wordings = map[int]string{
 	43002: "require POST method",
 	43100: "change template too frequently",
 	43101: "user refuse to accept the msg",
-	43102: "the tempalte is not subscriptiontype",
+	43102: "the tempalte is not subscriptiontype", //nolint:misspell // WeChat's spelling
 	43103: "the api only can cancel the subscription",
 	43104: "this appid does not have permission",
 	43105: "news has no binding relation with template_id",
@@ -194,8 +194,8 @@ func (a answer) write(w http.ResponseWriter) {
 	h["Content-Length"] = []string{strconv.FormatInt(int64(len(a.body))+a.pad, 10)}
 	w.WriteHeader(a.status)
 	if a.cut {
-		w.Write(a.body[:len(a.body)/2])
-		http.NewResponseController(w).Flush() //nolint:errcheck // the connection is about to be dropped anyway
+		_, _ = w.Write(a.body[:len(a.body)/2])
+		_ = http.NewResponseController(w).Flush() // the connection is about to be dropped anyway
 		drop(w)
 		return
 	}
@@ -203,14 +203,14 @@ func (a answer) write(w http.ResponseWriter) {
 		a.writePadded(w)
 		return
 	}
-	w.Write(a.body)
+	_, _ = w.Write(a.body)
 }
 
 // writePadded writes pad bytes of filler before the last two bytes of body,
 // which close a string and the object.
 func (a answer) writePadded(w http.ResponseWriter) {
 	tail := len(a.body) - 2
-	w.Write(a.body[:tail])
+	_, _ = w.Write(a.body[:tail])
 	filler := make([]byte, 64<<10)
 	for i := range filler {
 		filler[i] = 'x'
@@ -222,7 +222,7 @@ func (a answer) writePadded(w http.ResponseWriter) {
 		}
 		left -= n
 	}
-	w.Write(a.body[tail:])
+	_, _ = w.Write(a.body[tail:])
 }
 
 // drop closes the connection without an answer, with a reset where the
@@ -238,7 +238,7 @@ func drop(w http.ResponseWriter) {
 		raw = u.NetConn()
 	}
 	if tcp, ok := raw.(*net.TCPConn); ok {
-		tcp.SetLinger(0) //nolint:errcheck // without it the close is a FIN instead of a RST
+		_ = tcp.SetLinger(0) // without it the close is a FIN instead of a RST
 	}
-	conn.Close() //nolint:errcheck // nobody is left to tell
+	_ = conn.Close() // nobody is left to tell
 }

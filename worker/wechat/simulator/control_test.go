@@ -143,7 +143,7 @@ func TestControlRefuses(t *testing.T) {
 	req.Header.Set("Content-Type", "text/plain")
 	res, err := c.client.Do(req)
 	must(t, err)
-	res.Body.Close()
+	must(t, res.Body.Close())
 	if res.StatusCode != http.StatusUnsupportedMediaType || len(c.sim.Faults()) != 0 {
 		t.Errorf("text/plain: got %d, want 415", res.StatusCode)
 	}

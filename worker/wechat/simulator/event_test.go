@@ -56,7 +56,7 @@ func receiver(t *testing.T, answer func(n int, w http.ResponseWriter)) (address 
 	return server.URL + "/wechat/callback", got
 }
 
-func success(_ int, w http.ResponseWriter) { io.WriteString(w, "success") }
+func success(_ int, w http.ResponseWriter) { w.Write([]byte("success")) }
 
 func (c *caller) next(pushes <-chan push) push {
 	c.t.Helper()
@@ -153,7 +153,10 @@ func openPush(t *testing.T, p push, asXML bool) []byte {
 
 func checkSent(t *testing.T, body []byte, asXML bool, msgID int64) {
 	t.Helper()
-	type list struct{ TemplateId, MsgID, ErrorCode, ErrorStatus string }
+	type list struct {
+		TemplateID                    string `json:"TemplateId" xml:"TemplateId"`
+		MsgID, ErrorCode, ErrorStatus string
+	}
 	var event struct {
 		ToUserName, FromUserName, MsgType, Event string
 		CreateTime                               int64
@@ -208,7 +211,7 @@ func TestEventIsSentAgain(t *testing.T) {
 				w.WriteHeader(http.StatusServiceUnavailable)
 			}
 		}, 3, simulator.EventCounts{Pushed: 1}},
-		"never": {func(_ int, w http.ResponseWriter) { io.WriteString(w, "no") }, 4, simulator.EventCounts{Failed: 1}},
+		"never": {func(_ int, w http.ResponseWriter) { w.Write([]byte("no")) }, 4, simulator.EventCounts{Failed: 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -3,6 +3,7 @@ package simulator
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -243,9 +244,7 @@ func (f *Fault) answer(x *exchange) answer {
 		}
 		if f.RetryAfter > 0 {
 			a.header = map[string]string{"Retry-After": strconv.Itoa(int(f.RetryAfter.Seconds()))}
-			for k, v := range f.Header {
-				a.header[k] = v
-			}
+			maps.Copy(a.header, f.Header)
 		}
 		return a
 	case ActEmpty:

@@ -80,10 +80,10 @@ func (c *caller) do(ctx context.Context, method, path string, body io.Reader) re
 	if err != nil {
 		return result{err: err}
 	}
-	defer res.Body.Close()
+	defer func() { _ = res.Body.Close() }() // it is read to its end or broken
 	r := result{status: res.StatusCode, header: res.Header}
 	r.body, r.err = io.ReadAll(res.Body)
-	json.Unmarshal(r.body, &r) // what is no JSON leaves the fields zero
+	_ = json.Unmarshal(r.body, &r) // what is no JSON leaves the fields zero
 	return r
 }
 

@@ -111,5 +111,5 @@ func (s *Simulator) phonePage(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
-	w.Write(page.Bytes())
+	_, _ = w.Write(page.Bytes())
 }

@@ -97,7 +97,7 @@ func (p *pusher) push(a *appState, e event) {
 	f := p.s.pickFault(match{APIEvent, a.AppID, e.item.TemplateID, e.openID}, &delay)
 	d := delivery{event: e, appID: a.AppID, to: a.Callback, due: time.Now().Add(delay)}
 	for i := range d.random {
-		d.random[i] = byte('a' + p.s.rng.IntN(26))
+		d.random[i] = "0123456789abcdef"[p.s.rng.IntN(16)]
 	}
 	d.nonce = strconv.FormatUint(p.s.rng.Uint64()>>32, 10)
 
@@ -234,7 +234,7 @@ func (p *pusher) post(d delivery, target string, body []byte) error {
 	if err != nil {
 		return fmt.Errorf("push: %w", withoutURL(err))
 	}
-	defer res.Body.Close() //nolint:errcheck // it was read
+	defer func() { _ = res.Body.Close() }() // it was read
 	reply, err := io.ReadAll(io.LimitReader(res.Body, 1024))
 	if err != nil {
 		return fmt.Errorf("push: read the answer: %w", err)
@@ -247,8 +247,7 @@ func (p *pusher) post(d delivery, target string, body []byte) error {
 }
 
 func withoutURL(err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
+	if u, ok := errors.AsType[*url.Error](err); ok {
 		return u.Err
 	}
 	return err

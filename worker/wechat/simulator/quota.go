@@ -118,8 +118,9 @@ func (x *exchange) quota() answer {
 		}
 	case APIToken:
 		reply.Quota.DailyLimit = classicPerDay
-	default:
+	case APIStableToken:
 		reply.Quota.DailyLimit = stablePerDay
+	case APICode2Session, APITemplates, APIQuota, APIEvent: // not in quotaPaths
 	}
 	x.s.mu.Unlock()
 	reply.Quota.Remain = max(0, reply.Quota.DailyLimit-reply.Quota.Used)

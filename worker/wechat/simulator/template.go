@@ -59,11 +59,11 @@ func (t Template) Fields() []Field {
 func (t Template) check() error {
 	switch {
 	case t.PriTmplID == "":
-		return errors.New("PriTmplID is needed")
+		return errors.New("no PriTmplID")
 	case t.Type != TypeOneTime && t.Type != TypeLongTerm:
-		return errors.New("Type must be 2 (one-time) or 3 (long-term)")
+		return errors.New("the type must be 2 (one-time) or 3 (long-term)")
 	case len(t.Fields()) == 0:
-		return errors.New("Content has no field of the form {{thing1.DATA}}")
+		return errors.New("the content has no field of the form {{thing1.DATA}}")
 	}
 	return nil
 }

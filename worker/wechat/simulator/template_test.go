@@ -107,7 +107,7 @@ func TestConfigNamesEveryFault(t *testing.T) {
 	}
 	for _, want := range []string{
 		"TokenLife", "TokenLength", "DayQuota", "Apps[0]: AppID and Secret", `"wx1" is there twice`, "AES key",
-		`template "t" is there twice`, "PriTmplID is needed", "Type must be", "no field of the form",
+		`template "t" is there twice`, "no PriTmplID", "type must be", "no field of the form",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not say %q: %v", want, err)

@@ -12,17 +12,17 @@ import (
 // Start serves a simulator on a free port until the test has ended and returns
 // it with its base URL, which has no slash at its end. Without Apps there is
 // one, simulator.SeedApp.
-func Start(t testing.TB, cfg simulator.Config) (s *simulator.Simulator, baseURL string) {
-	t.Helper()
+func Start(tb testing.TB, cfg simulator.Config) (s *simulator.Simulator, baseURL string) {
+	tb.Helper()
 	if len(cfg.Apps) == 0 {
 		cfg.Apps = []simulator.App{simulator.SeedApp()}
 	}
 	s, err := simulator.New(cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	server := httptest.NewServer(s)
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		s.Close() // lets calls go that hang; the server waits for them
 		server.Close()
 	})
