@@ -231,19 +231,37 @@ func (c *Client) acceptance(n Notification, now time.Time, direct bool) (store.A
 const firstGeneration = 1
 
 // insert writes the rows, and once more when the store fell silent: the reply
-// may be all that was lost.
+// may be all that was lost. When the store refuses the page as a whole, the page
+// is split, so that one row it will not take costs no other its acceptance.
 func (c *Client) insert(ctx context.Context, batch []store.Acceptance) ([]store.Inserted, error) {
 	inserted, err := c.config.Store.Insert(ctx, batch)
 	if errors.Is(err, store.ErrUnavailable) && ctx.Err() == nil {
 		inserted, err = c.config.Store.Insert(ctx, batch)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("accept notifications: %w", err)
-	}
-	if len(inserted) != len(batch) {
+	switch {
+	case err == nil && len(inserted) != len(batch):
 		return nil, fmt.Errorf("accept notifications: the store answered %d of %d", len(inserted), len(batch))
+	case err == nil:
+		return inserted, nil
+	case ctx.Err() != nil, errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrSchema):
+		return nil, fmt.Errorf("accept notifications: %w", err)
+	case len(batch) == 1:
+		return []store.Inserted{{Err: err}}, nil
 	}
-	return inserted, nil
+	half := len(batch) / 2
+	first, err := c.insert(ctx, batch[:half])
+	if err != nil {
+		return nil, err
+	}
+	second, err := c.insert(ctx, batch[half:])
+	if err != nil {
+		// The first half is accepted; what became of it must be told.
+		second = make([]store.Inserted, len(batch)-half)
+		for i := range second {
+			second[i].Err = err
+		}
+	}
+	return append(first, second...), nil
 }
 
 // enqueueRows puts rows on the queue that were just accepted. What fails is

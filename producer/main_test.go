@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -215,14 +214,6 @@ func send(ctx context.Context, t *testing.T, c *Client, n Notification) Accepted
 		t.Fatalf("Send: %v", err)
 	}
 	return a
-}
-
-// want makes the error of a check.
-func want[T comparable](what string, got, want T) error {
-	if got == want {
-		return nil
-	}
-	return fmt.Errorf("%s = %v, want %v", what, got, want)
 }
 
 var errNotYet = errors.New("not yet")

@@ -25,6 +25,7 @@ type Relay struct {
 	release    func() // not nil while leading
 	ledAt      time.Time
 	repairedAt time.Time
+	markedAt   time.Time
 	rebuild    *rebuild // not nil while the queue is being rebuilt
 	storeAway  outage
 	redisAway  outage

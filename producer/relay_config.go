@@ -26,7 +26,9 @@ type RelayStore interface {
 type HandoverStore interface {
 	// Lead makes the caller the one that works. ok is false while another does.
 	Lead(ctx context.Context) (ok bool, release func(), err error)
-	// Handovers are rows in queued or retrying whose HandoverAt has come.
+	// StillLeading returns nil while leadership lasts.
+	StillLeading(ctx context.Context) error
+	// Handovers are due rows in queued or retrying that are not on the queue.
 	Handovers(ctx context.Context, limit int) ([]store.Handover, error)
 	// HandedOver notes that these generations are on the queue.
 	HandedOver(ctx context.Context, hs []store.Handover) error
@@ -41,13 +43,14 @@ type RepairStore interface {
 	// ExpireOverdue ends rows whose time is over.
 	ExpireOverdue(ctx context.Context, limit int) (int, error)
 	// RequeueOpen gives the open rows after an id a new generation and lets them
-	// be handed over.
+	// be handed over. next is where to go on; n less than limit means that this
+	// was the end.
 	RequeueOpen(ctx context.Context, after uuid.UUID, limit int) (next uuid.UUID, n int, err error)
 }
 
 // MarkStore keeps the mirror of the mark in Redis.
 type MarkStore interface {
-	// Mark is the last mark set; its zero value when none was.
+	// Mark is the last mark set; store.ErrNotFound before the first.
 	Mark(ctx context.Context) (store.Mark, error)
 	SetMark(ctx context.Context, m store.Mark) error
 }

@@ -12,24 +12,27 @@ const leadInterval = time.Second
 // lead reports whether this relay is the one that works, and takes over when
 // nobody is.
 func (r *Relay) lead(ctx context.Context) (bool, error) {
-	if r.release != nil && time.Since(r.ledAt) < leadInterval {
-		return true, nil
+	if r.release != nil {
+		if time.Since(r.ledAt) < leadInterval {
+			return true, nil
+		}
+		if r.config.Store.StillLeading(ctx) == nil {
+			r.ledAt = time.Now()
+			return true, nil
+		}
+		r.follow()
 	}
 	ok, release, err := r.config.Store.Lead(ctx)
 	if r.fromStore(ctx, err) != nil {
-		r.follow()
 		return false, fmt.Errorf("lead: %w", err)
 	}
 	if !ok {
-		r.follow()
 		return false, nil
 	}
-	if r.release == nil {
-		r.config.Logger.Info("relay leads")
-		r.metrics.leader.Set(1)
-		// Another one may have led since: its rebuild or mark is in the store.
-		r.rebuild = nil
-	}
+	r.config.Logger.Info("relay leads")
+	r.metrics.leader.Set(1)
+	// Another one may have led since: what it did is in the store.
+	r.rebuild = nil
 	r.release, r.ledAt = release, time.Now()
 	return true, nil
 }

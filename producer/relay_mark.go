@@ -2,6 +2,7 @@ package producer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -52,9 +53,9 @@ func (r *Relay) checkMark(ctx context.Context) error {
 		r.config.Logger.Warn("redis was wiped again during the rebuild")
 		return r.startRebuild(ctx)
 	}
-	mark, err := r.config.Store.Mark(ctx)
-	if r.fromStore(ctx, err) != nil {
-		return fmt.Errorf("read mark: %w", err)
+	mark, err := r.mark(ctx)
+	if err != nil {
+		return err
 	}
 	if mark.ID == uuid.Nil {
 		r.config.Logger.Info("no mark yet, queue is built from the store")
@@ -82,6 +83,18 @@ func (r *Relay) bump(ctx context.Context, mark *store.Mark) (ok bool, err error)
 	}
 	mark.Counter = n
 	return true, nil
+}
+
+// mark is the store's; its zero value when there is none yet.
+func (r *Relay) mark(ctx context.Context) (store.Mark, error) {
+	mark, err := r.config.Store.Mark(ctx)
+	if errors.Is(err, store.ErrNotFound) {
+		mark, err = store.Mark{}, nil
+	}
+	if r.fromStore(ctx, err) != nil {
+		return store.Mark{}, fmt.Errorf("read mark: %w", err)
+	}
+	return mark, nil
 }
 
 func (r *Relay) setMark(ctx context.Context, mark store.Mark) error {
@@ -116,7 +129,7 @@ func (r *Relay) rebuildSome(ctx context.Context) error {
 		r.metrics.repair(repairRebuilt, n)
 		r.rebuild.rows += n
 		r.rebuild.after = next
-		if next == uuid.Nil {
+		if n < rebuildPage {
 			return r.endRebuild(ctx)
 		}
 	}
@@ -133,9 +146,9 @@ func (r *Relay) endRebuild(ctx context.Context) error {
 		r.config.Logger.Warn("redis was wiped again during the rebuild")
 		return r.startRebuild(ctx)
 	}
-	old, err := r.config.Store.Mark(ctx)
-	if r.fromStore(ctx, err) != nil {
-		return fmt.Errorf("read mark: %w", err)
+	old, err := r.mark(ctx)
+	if err != nil {
+		return err
 	}
 	if err := r.setMark(ctx, r.rebuild.mark); err != nil {
 		return err

@@ -37,11 +37,16 @@ func (r *Relay) turn(ctx context.Context) (more bool, err error) {
 		if r.fromStore(ctx, err) != nil {
 			return false, err
 		}
+		if !more {
+			r.repairedAt = time.Now()
+		}
+	}
+	if time.Since(r.markedAt) >= rareInterval {
 		if err := r.checkMark(ctx); err != nil {
 			return false, err
 		}
 		r.queue.published.publish(ctx)
-		r.repairedAt = time.Now()
+		r.markedAt = time.Now()
 	}
 	if err := r.rebuildSome(ctx); err != nil {
 		return false, err

@@ -1,0 +1,29 @@
+package producer
+
+import (
+	"context"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/wxnotify/wxnotify/store"
+	"github.com/wxnotify/wxnotify/store/postgres/postgrestest"
+)
+
+// testStore is what the tests use of both stores.
+type testStore interface {
+	Store
+	RelayStore
+	Get(ctx context.Context, id uuid.UUID) (store.Notification, []store.Attempt, error)
+	Commit(ctx context.Context, b store.Batch) (store.Results, error)
+}
+
+// eachStore runs a test on a store of each kind, empty.
+func eachStore(t *testing.T, test func(*testing.T, testStore)) {
+	t.Helper()
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		st, _ := postgrestest.Open(t)
+		test(t, st)
+	})
+}
