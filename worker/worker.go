@@ -55,7 +55,9 @@ type App struct {
 // Config holds a worker's settings and dependencies.
 type Config struct {
 	Apps       []App
-	DefaultApp string // its queues are critical, default, low; required
+	// DefaultApp is the one whose queues are critical, default and low; "" for
+	// none, then a raw task must be put on the queue of an app.
+	DefaultApp string
 	Store      Store
 	Sender     Sender
 	// Redis is for pauses, rates and queue care.
@@ -93,7 +95,7 @@ func (c *Config) check() error {
 		need(!seen[a.ID], fmt.Sprintf("app %s is listed twice", a.ID))
 		seen[a.ID] = true
 	}
-	need(seen[c.DefaultApp], "DefaultApp is not among Apps")
+	need(c.DefaultApp == "" || seen[c.DefaultApp], "DefaultApp is not among Apps")
 	return errors.Join(errs...)
 }
 
