@@ -1,0 +1,93 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/wxnotify/wxnotify/store"
+)
+
+// lookSQL answers the notifications of $1 that exist, in that order. While one
+// is being sent its address is that of the claim, whatever the user was bound
+// to since.
+const lookSQL = `
+	SELECT ` + notificationColumns + `,
+		CASE WHEN n.state = 'sending' THEN n.address ELSE coalesce(nullif(n.open_id, ''), b.open_id, '') END,
+		coalesce(p.reason, ''),
+		now()
+	FROM unnest($1::uuid[]) WITH ORDINALITY AS wanted (id, place)
+	JOIN notifications n ON n.id = wanted.id
+	LEFT JOIN bindings b ON n.user_id <> '' AND b.app = n.app AND b.user_id = n.user_id
+	LEFT JOIN template_pauses p ON p.app = n.app AND p.template_id = n.template_id
+	ORDER BY wanted.place`
+
+// Look returns the notifications that exist among ids, in the order of ids.
+func (s *Store) Look(ctx context.Context, ids []uuid.UUID) ([]store.Look, error) {
+	rows, err := s.pool.Query(ctx, lookSQL, uuids(ids))
+	if err != nil {
+		return nil, wrap("look at notifications", err)
+	}
+	looks, err := pgx.CollectRows(rows, scanLook)
+	return looks, wrap("look at notifications", err)
+}
+
+func scanLook(row pgx.CollectableRow) (store.Look, error) {
+	var (
+		r notificationRow
+		l store.Look
+	)
+	if err := row.Scan(append(r.fields(), &l.Address, &l.Paused, &l.Now)...); err != nil {
+		return store.Look{}, err
+	}
+	var err error
+	l.Notification, err = r.notification()
+	l.Now = l.Now.UTC()
+	return l, err
+}
+
+// Get returns a notification and its attempts, first one first.
+func (s *Store) Get(ctx context.Context, id uuid.UUID) (store.Notification, []store.Attempt, error) {
+	var (
+		b        pgx.Batch
+		n        store.Notification
+		attempts []store.Attempt
+	)
+	b.Queue(`SELECT `+notificationColumns+` FROM notifications n WHERE n.id = $1`, [16]byte(id)).Query(func(rows pgx.Rows) error {
+		var err error
+		n, err = pgx.CollectExactlyOneRow(rows, scanNotification)
+		return err
+	})
+	b.Queue(`
+		SELECT n, at, latency_us, errcode, errmsg, rid, msg_id, outcome
+		FROM attempts
+		WHERE notification_id = $1
+		ORDER BY n`, [16]byte(id)).Query(func(rows pgx.Rows) error {
+		var err error
+		attempts, err = pgx.CollectRows(rows, scanAttempt)
+		return err
+	})
+	err := s.run(ctx, &b)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return n, nil, fmt.Errorf("notification %s: %w", id, store.ErrNotFound)
+	}
+	for i := range attempts {
+		attempts[i].NotificationID = id
+	}
+	return n, attempts, wrap("read notification", err)
+}
+
+func scanAttempt(row pgx.CollectableRow) (store.Attempt, error) {
+	var (
+		a       store.Attempt
+		latency int64
+	)
+	err := row.Scan(&a.N, &a.At, &latency, &a.Errcode, &a.Errmsg, &a.RID, &a.MsgID, &a.Outcome)
+	a.At = a.At.UTC()
+	a.Latency = time.Duration(latency) * time.Microsecond
+	return a, err
+}

@@ -1,0 +1,116 @@
+package postgres
+
+import (
+	"github.com/jackc/pgx/v5"
+
+	"github.com/wxnotify/wxnotify/store"
+)
+
+// holdPausesSQL keeps the pauses that moves refer to until the COMMIT, so that
+// a resume either comes before (and the move does not apply) or after (and
+// finds the notification waiting).
+const holdPausesSQL = `
+	SELECT
+	FROM template_pauses p
+	WHERE (p.app, p.template_id) IN (SELECT n.app, n.template_id FROM notifications n WHERE n.id = ANY($1::uuid[]))
+	ORDER BY p.app, p.template_id
+	FOR KEY SHARE`
+
+// moveSQL moves notifications without an attempt. One that shall wait for its
+// template's resume moves only while the template is paused: nobody would wake
+// it otherwise.
+const moveSQL = `
+	UPDATE notifications n
+	SET state = m.state, class = m.class, reason = m.reason,
+		generation = n.generation + (m.state = 'retrying' AND m.requeue)::int,
+		due_at = CASE WHEN m.state = 'retrying' THEN now() + m.delay * interval '1 microsecond' ELSE n.due_at END,
+		handover_at = CASE WHEN m.state = 'retrying' THEN
+			now() + (m.delay + CASE WHEN m.requeue THEN 0 ELSE $8::bigint END) * interval '1 microsecond' END,
+		updated_at = now(),
+		finished_at = CASE WHEN m.state IN ('dead', 'expired', 'cancelled') THEN now() END
+	FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bool[])
+		AS m (id, generation, state, class, reason, delay, requeue)
+	WHERE n.id = m.id AND n.generation = m.generation
+		AND (n.state IN ('queued', 'retrying') OR (n.state = 'waiting' AND m.state = 'cancelled'))
+		AND (m.state <> 'waiting' OR m.reason <> 'template_paused'
+			OR EXISTS (SELECT FROM template_pauses p WHERE p.app = n.app AND p.template_id = n.template_id))
+	RETURNING n.id`
+
+// movedSQL finds the moves that an earlier try applied.
+const movedSQL = `
+	SELECT n.id
+	FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::bool[]) AS m (id, generation, state, reason, requeue)
+	JOIN notifications n ON n.id = m.id AND n.state = m.state AND n.reason = m.reason
+		AND n.generation = m.generation + (m.state = 'retrying' AND m.requeue)::int`
+
+// replaySQL starts dead notifications anew. seq goes on counting; what the
+// budget and the doubt policy count starts again.
+const replaySQL = `
+	UPDATE notifications n
+	SET state = 'queued', class = '', reason = m.reason, field = '',
+		generation = n.generation + 1, spent = 0, doubts = 0, unsure = 0,
+		due_at = now(), expires_at = now() + m.max_age * interval '1 microsecond', handover_at = now(),
+		updated_at = now(), finished_at = NULL
+	FROM unnest($1::uuid[], $2::int[], $3::text[], $4::bigint[]) AS m (id, generation, reason, max_age)
+	WHERE n.id = m.id AND n.generation = m.generation AND n.state = 'dead'`
+
+// replayedSQL finds the replays that were applied, by this try or an earlier
+// one: nothing else leads a dead notification to the next generation.
+const replayedSQL = `
+	SELECT n.id
+	FROM unnest($1::uuid[], $2::int[]) AS m (id, generation)
+	JOIN notifications n ON n.id = m.id AND n.generation = m.generation + 1`
+
+// queueMoves adds the moves, replays apart from the others.
+func queueMoves(b *pgx.Batch, moves []store.Move, answers []bool) {
+	var (
+		moved, replayed moveColumns
+		place           = make(map[[16]byte]int, len(moves))
+		pausedTemplates bool
+	)
+	for i, m := range moves {
+		place[m.ID] = i
+		if m.Replay {
+			replayed.add(m)
+			continue
+		}
+		moved.add(m)
+		pausedTemplates = pausedTemplates || m.Reason == store.ReasonTemplatePaused
+	}
+	mark := func(rows pgx.Rows) error {
+		var id [16]byte
+		_, err := pgx.ForEachRow(rows, []any{&id}, func() error {
+			answers[place[id]] = true
+			return nil
+		})
+		return err
+	}
+	if pausedTemplates {
+		b.Queue(holdPausesSQL, moved.id)
+	}
+	if len(moved.id) > 0 {
+		b.Queue(moveSQL, moved.id, moved.generation, moved.state, moved.class, moved.reason, moved.delay, moved.requeue,
+			store.HandoverGrace.Microseconds()).Query(mark)
+		b.Queue(movedSQL, moved.id, moved.generation, moved.state, moved.reason, moved.requeue).Query(mark)
+	}
+	if len(replayed.id) > 0 {
+		b.Queue(replaySQL, replayed.id, replayed.generation, replayed.reason, replayed.maxAge)
+		b.Queue(replayedSQL, replayed.id, replayed.generation).Query(mark)
+	}
+}
+
+// moveColumns are moves as arrays for unnest.
+type moveColumns struct {
+	id                   [][16]byte
+	generation           []int32
+	state, class, reason []string
+	delay, maxAge        []int64
+	requeue              []bool
+}
+
+func (c *moveColumns) add(m store.Move) {
+	c.id, c.generation = append(c.id, m.ID), append(c.generation, int32(m.Generation))
+	c.state, c.class, c.reason = append(c.state, string(m.State)), append(c.class, string(m.Class)), append(c.reason, string(m.Reason))
+	c.delay, c.maxAge = append(c.delay, m.Delay.Microseconds()), append(c.maxAge, m.MaxAge.Microseconds())
+	c.requeue = append(c.requeue, m.Requeue)
+}

@@ -1,0 +1,168 @@
+package postgres
+
+import (
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/wxnotify/wxnotify/store"
+)
+
+// settleFrom is the guard of a settlement s: no later claim exists, and either
+// the notification is being sent, or the attempt was in doubt, a known answer
+// came after all, and nothing but the doubt has moved the notification since.
+const settleFrom = `
+	FROM s
+	JOIN notifications n ON n.id = s.id AND n.seq = s.seq
+	LEFT JOIN attempts a ON a.notification_id = s.id AND a.n = s.seq
+	WHERE (n.state = 'sending'
+		OR (a.outcome = 'in_doubt' AND s.outcome <> 'in_doubt'
+			AND (n.state IN ('in_doubt', 'queued', 'retrying') OR (n.state = 'dead' AND n.reason = 'in_doubt'))))`
+
+// settleSQL writes the attempts and moves the notifications. A late answer
+// replaces the attempt in doubt, which then no longer counts as one.
+const settleSQL = `
+	WITH s AS (
+		SELECT * FROM unnest(
+			$1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+			$8::bigint[], $9::bool[], $10::bool[], $11::bool[], $12::bool[],
+			$13::timestamptz[], $14::bigint[], $15::int[], $16::text[], $17::text[], $18::bigint[]
+		) AS s (id, seq, outcome, state, class, reason, field,
+			delay, requeue, spend, unsure, assumed,
+			at, latency_us, errcode, errmsg, rid, msg_id)
+	), applied AS (
+		SELECT s.*, (a.n IS NOT NULL)::int AS was_doubt,
+			(s.state = 'in_doubt' OR s.outcome = 'in_doubt')::int AS is_doubt,
+			CASE s.state
+				WHEN 'retrying' THEN now() + s.delay * interval '1 microsecond'
+				WHEN 'in_doubt' THEN now() + interval '1 microsecond' * CASE
+					WHEN EXISTS (SELECT FROM app_pushes p
+						WHERE p.app = n.app AND p.pushed_at > now() - $19::bigint * interval '1 microsecond')
+					THEN s.delay
+					ELSE least(s.delay, $20::bigint) END
+				ELSE n.due_at
+			END AS due_at` + settleFrom + `
+	), recorded AS (
+		INSERT INTO attempts (notification_id, n, at, latency_us, errcode, errmsg, rid, msg_id, outcome)
+		SELECT id, seq, at, latency_us, errcode, errmsg, rid, msg_id, outcome FROM applied
+		ON CONFLICT (notification_id, n) DO UPDATE
+		SET at = excluded.at, latency_us = excluded.latency_us, errcode = excluded.errcode, errmsg = excluded.errmsg,
+			rid = excluded.rid, msg_id = excluded.msg_id, outcome = excluded.outcome
+	)
+	UPDATE notifications n
+	SET state = t.state, class = t.class, reason = t.reason, field = t.field,
+		errcode = t.errcode, errmsg = t.errmsg, assumed = t.assumed,
+		msg_id = CASE WHEN t.msg_id <> 0 THEN t.msg_id ELSE n.msg_id END,
+		spent = n.spent + t.spend::int, unsure = n.unsure + t.unsure::int,
+		doubts = greatest(n.doubts - t.was_doubt, 0) + t.is_doubt,
+		generation = n.generation + (t.state = 'retrying' AND t.requeue)::int,
+		due_at = t.due_at,
+		handover_at = CASE WHEN t.state = 'retrying' THEN
+			t.due_at + (CASE WHEN t.requeue THEN 0 ELSE $21::bigint END) * interval '1 microsecond' END,
+		owner = NULL, lease_until = NULL, updated_at = now(),
+		finished_at = CASE WHEN t.state IN ('sent', 'dead') THEN now() END
+	FROM applied t
+	WHERE n.id = t.id AND n.seq = t.seq`
+
+// pauseSQL pauses the templates of settlements that settleSQL is about to apply.
+// A pause that exists keeps its beginning.
+const pauseSQL = `
+	WITH s AS (
+		SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::int[], $5::text[]) AS s (id, seq, outcome, errcode, reason)
+	)
+	INSERT INTO template_pauses (app, template_id, errcode, reason, since)
+	SELECT DISTINCT ON (n.app, n.template_id) n.app, n.template_id, s.errcode, coalesce(nullif(s.reason, ''), 'template'), now()` + settleFrom + `
+	ORDER BY n.app, n.template_id
+	ON CONFLICT (app, template_id) DO NOTHING`
+
+// suspectSQL marks the bindings that led to the openids of settlements that
+// settleSQL is about to apply, unless the user has another openid by now.
+const suspectSQL = `
+	WITH s AS (
+		SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[]) AS s (id, seq, outcome)
+	), suspects AS (
+		SELECT b.app, b.user_id
+		FROM bindings b
+		WHERE (b.app, b.user_id, b.open_id) IN (SELECT n.app, n.user_id, n.address` + settleFrom + ` AND n.user_id <> '')
+		ORDER BY b.app, b.user_id
+		FOR NO KEY UPDATE
+	)
+	UPDATE bindings b
+	SET suspect = true
+	FROM suspects
+	WHERE b.app = suspects.app AND b.user_id = suspects.user_id`
+
+// settledSQL reads what settlements led to.
+const settledSQL = `
+	SELECT s.place, n.state, n.generation, coalesce(a.outcome, '')
+	FROM unnest($1::uuid[], $2::int[]) WITH ORDINALITY AS s (id, seq, place)
+	JOIN notifications n ON n.id = s.id
+	LEFT JOIN attempts a ON a.notification_id = s.id AND a.n = s.seq`
+
+// settlements are settlements as arrays for unnest.
+type settlements struct {
+	id                                   [][16]byte
+	outcome, state, class, reason, field []string
+	errmsg, rid                          []string
+	seq, errcode                         []int32
+	delay, latency, msgID                []int64
+	requeue, spend, unsure, assumed      []bool
+	at                                   []time.Time
+}
+
+func (c *settlements) add(s store.Settlement) {
+	c.id, c.seq = append(c.id, s.ID), append(c.seq, int32(s.Seq))
+	c.outcome, c.state, c.class = append(c.outcome, s.Attempt.Outcome), append(c.state, string(s.State)), append(c.class, string(s.Class))
+	c.reason, c.field = append(c.reason, string(s.Reason)), append(c.field, s.Field)
+	c.delay, c.requeue = append(c.delay, s.Delay.Microseconds()), append(c.requeue, s.Requeue)
+	c.spend, c.unsure, c.assumed = append(c.spend, s.Spend), append(c.unsure, s.Unsure), append(c.assumed, s.Assumed)
+	c.at, c.latency = append(c.at, s.Attempt.At), append(c.latency, s.Attempt.Latency.Microseconds())
+	c.errcode, c.errmsg = append(c.errcode, int32(s.Attempt.Errcode)), append(c.errmsg, s.Attempt.Errmsg)
+	c.rid, c.msgID = append(c.rid, s.Attempt.RID), append(c.msgID, s.Attempt.MsgID)
+}
+
+// queueSettlements adds the settlements. The statements for pauses and suspects
+// are rare and come only when needed; they come before the notifications move,
+// because they look through the same guard.
+func queueSettlements(b *pgx.Batch, batch []store.Settlement, answers []store.Settled) {
+	var all, pauses, suspects settlements
+	for _, s := range batch {
+		all.add(s)
+		if s.PauseTemplate {
+			pauses.add(s)
+		}
+		if s.SuspectBinding {
+			suspects.add(s)
+		}
+	}
+	if len(pauses.id) > 0 {
+		b.Queue(pauseSQL, pauses.id, pauses.seq, pauses.outcome, pauses.errcode, pauses.reason)
+	}
+	if len(suspects.id) > 0 {
+		b.Queue(suspectSQL, suspects.id, suspects.seq, suspects.outcome)
+	}
+	b.Queue(settleSQL,
+		all.id, all.seq, all.outcome, all.state, all.class, all.reason, all.field,
+		all.delay, all.requeue, all.spend, all.unsure, all.assumed,
+		all.at, all.latency, all.errcode, all.errmsg, all.rid, all.msgID,
+		store.NoPushWindow.Microseconds(), store.NoPushWait.Microseconds(), store.HandoverGrace.Microseconds())
+	b.Queue(settledSQL, all.id, all.seq).Query(func(rows pgx.Rows) error {
+		var (
+			place   int64
+			settled store.Settled
+			outcome string
+		)
+		_, err := pgx.ForEachRow(rows, []any{&place, (*string)(&settled.State), &settled.Generation, &outcome}, func() error {
+			settled.Applied = onRecord(outcome, batch[place-1].Attempt.Outcome)
+			answers[place-1] = settled
+			return nil
+		})
+		return err
+	})
+}
+
+// onRecord reports whether the attempt as it is stored stands for a settlement:
+// a known outcome does for every one, a doubt only for a doubt.
+func onRecord(stored, settled string) bool {
+	return stored != "" && (stored != store.OutcomeInDoubt || settled == store.OutcomeInDoubt)
+}

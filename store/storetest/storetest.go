@@ -1,0 +1,133 @@
+// Package storetest is the one conformance suite of the stores. What it asks of
+// a store is what package store promises; what only one of them can do (two
+// pools on one database) is asked by RunPair.
+package storetest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/wxnotify/wxnotify/store"
+)
+
+// Store is everything a store does. It exists for this suite only: a package
+// that uses a store declares the few methods it calls.
+type Store interface { //nolint:interfacebloat // the union of what all users declare
+	Close()
+	Ping(ctx context.Context) error
+	Migrate(ctx context.Context, progress func(string)) error
+	MigrateDown(ctx context.Context) error
+	Version(ctx context.Context) (have, want int64, err error)
+
+	Insert(ctx context.Context, acceptances []store.Acceptance) ([]store.Inserted, error)
+	Adopt(ctx context.Context, a store.Acceptance) (store.Look, error)
+	Look(ctx context.Context, ids []uuid.UUID) ([]store.Look, error)
+	Commit(ctx context.Context, batch store.Batch) (store.Results, error)
+	Get(ctx context.Context, id uuid.UUID) (store.Notification, []store.Attempt, error)
+	List(ctx context.Context, f store.Filter) ([]store.Notification, error)
+	CountByState(ctx context.Context, app string) (map[store.State]int, error)
+
+	Bind(ctx context.Context, bindings []store.Binding) (store.Bound, error)
+	Resolve(ctx context.Context, app, userID string) (store.Binding, error)
+	Bindings(ctx context.Context, userID string) ([]store.Binding, error)
+	PausedTemplates(ctx context.Context, app string) ([]store.TemplatePause, error)
+	ResumeTemplate(ctx context.Context, app, templateID string) (released int, err error)
+
+	Lead(ctx context.Context) (ok bool, release func(), err error)
+	StillLeading(ctx context.Context) error
+	ExpireLeases(ctx context.Context, wait time.Duration, limit int) (int, error)
+	ResolveDoubts(ctx context.Context, limit int) (requeued, dead int, err error)
+	ExpireOverdue(ctx context.Context, limit int) (int, error)
+	Handovers(ctx context.Context, limit int) ([]store.Handover, error)
+	HandedOver(ctx context.Context, handovers []store.Handover) error
+	RequeueOpen(ctx context.Context, after uuid.UUID, limit int) (next uuid.UUID, n int, err error)
+	Mark(ctx context.Context) (store.Mark, error)
+	SetMark(ctx context.Context, m store.Mark) error
+	Pushed(ctx context.Context, app string) error
+}
+
+// Run holds a store to its contract. open returns an empty, migrated store that
+// no other test uses, and closes it when its test ends.
+func Run(t *testing.T, open func(t testing.TB) Store) {
+	t.Helper()
+	for name, test := range map[string]func(*fixture){
+		"insert and get":                testInsertAndGet,
+		"insert fills in times":         testInsertTimes,
+		"insert repeats and duplicates": testInsertRepeats,
+		"insert refuses":                testInsertRefuses,
+		"insert a thousand":             testInsertThousand,
+		"adopt":                         testAdopt,
+		"look":                          testLook,
+		"list":                          testList,
+		"list pages":                    testListPages,
+		"count by state":                testCountByState,
+		"claim":                         testClaim,
+		"claim refused":                 testClaimRefused,
+		"claim repeated":                testClaimRepeated,
+		"claim race":                    testClaimRace,
+		"batch is checked":              testBatchChecked,
+		"batch of everything":           testBatchOfEverything,
+		"settle":                        testSettle,
+		"settle repeated":               testSettleRepeated,
+		"settle fenced":                 testSettleFenced,
+		"settle into doubt":             testSettleIntoDoubt,
+		"settle late":                   testSettleLate,
+		"settle late counts no doubt":   testSettleLateDoubts,
+		"settle refused value":          testSettleRefusedValue,
+		"settle suspects the binding":   testSettleSuspect,
+		"settle pauses the template":    testSettlePausesTemplate,
+		"release":                       testRelease,
+		"move":                          testMove,
+		"move refused":                  testMoveRefused,
+		"move repeated":                 testMoveRepeated,
+		"replay":                        testReplay,
+		"lease over":                    testLeaseOver,
+		"doubt resolved":                testDoubtResolved,
+		"doubt waits for pushes":        testDoubtWaitsForPushes,
+		"overdue":                       testOverdue,
+		"handovers":                     testHandovers,
+		"handed over":                   testHandedOver,
+		"handed over too late":          testHandedOverTooLate,
+		"requeue open":                  testRequeueOpen,
+		"mark":                          testMark,
+		"bind":                          testBind,
+		"bind moves":                    testBindMoves,
+		"bind contradictions":           testBindContradictions,
+		"bind wakes":                    testBindWakes,
+		"bind many":                     testBindMany,
+		"life":                          testLife,
+		"migrate":                       testMigrate,
+		"schema missing":                testSchemaMissing,
+		"closed":                        testClosed,
+		"leads":                         testLeads,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(newFixture(t, open(t)))
+		})
+	}
+}
+
+// RunPair holds two stores on one database, as of two processes, to what they
+// promise each other. open returns them on an empty, migrated schema.
+func RunPair(t *testing.T, open func(t testing.TB) (a, b Store)) {
+	t.Helper()
+	for name, test := range map[string]func(a, b *fixture){
+		"claim race":          testPairClaimRace,
+		"no deadlock":         testPairNoDeadlock,
+		"leader":              testPairLeader,
+		"bind race":           testPairBindRace,
+		"leases are shared":   testPairLeases,
+		"migrate at once":     testPairMigrate,
+		"insert the same ref": testPairInsertRef,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, b := open(t)
+			test(newFixture(t, a), newFixture(t, b))
+		})
+	}
+}
