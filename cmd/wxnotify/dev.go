@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wxnotify/wxnotify/cmd/internal/app"
+	"github.com/wxnotify/wxnotify/cmd/internal/config"
+	"github.com/wxnotify/wxnotify/store"
+	"github.com/wxnotify/wxnotify/worker/wechat/simulator"
+)
+
+// devOptions are the flags of dev.
+type devOptions struct {
+	once, live, yes bool
+	data            string
+	latency         time.Duration
+}
+
+func (p *program) devCommand() *cobra.Command {
+	var o devOptions
+	cmd := &cobra.Command{
+		Use:   "dev",
+		Short: "Try everything in one process, with nothing to install",
+		Long: "dev runs the worker on an embedded Redis, an SQLite file and a simulated WeChat,\n" +
+			"sends sample notifications, shows what became of them, and stays up for you to\n" +
+			"play with. It never talks to the real WeChat, whatever is set.\n\n" +
+			"With --data it remembers: started again, it goes on where it stopped, also after\n" +
+			"a kill. The log is in the same directory, unless LOG_LEVEL is set: then it goes\n" +
+			"to stderr.\n\n" +
+			"--live keeps the embedded queue and store but calls the real WeChat for the apps\n" +
+			"that are set. It sends nothing of its own.",
+		GroupID: groupRun,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch {
+			case o.live && o.once:
+				return usagef("--once sends the samples, which exist only in the simulated WeChat: leave --live or --once out")
+			case o.live && cmd.Flags().Changed("latency"):
+				return usagef("--latency is that of the simulated WeChat: leave it or --live out")
+			case o.yes && !o.live:
+				return usagef("--yes answers the question of --live")
+			case o.latency < 0:
+				return usagef("--latency must not be negative")
+			}
+			return p.runDev(cmd, o)
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&o.once, "once", false, "exit after the samples: with 0 only when every one ended as it should")
+	f.StringVar(&o.data, "data", "", "directory to keep state in (default: a temporary one)")
+	f.DurationVar(&o.latency, "latency", 50*time.Millisecond, "how long each simulated call takes")
+	f.BoolVar(&o.live, "live", false, "call the real WeChat")
+	f.BoolVar(&o.yes, "yes", false, "with --live: do not ask")
+	return cmd
+}
+
+func (p *program) runDev(cmd *cobra.Command, o devOptions) (err error) {
+	ctx := cmd.Context()
+	cfg, err := p.devConfig(cmd, o)
+	if err != nil {
+		return err
+	}
+	c := app.DevConfig{
+		Config: cfg, Dir: o.data, Live: o.live,
+		Simulator: simulator.Config{Apps: []simulator.App{simulator.SeedApp()}, Latency: o.latency},
+	}
+	if wasSet(cfg, "LOG_LEVEL") {
+		c.Logger = p.logger(cfg)
+	}
+	d, err := app.OpenDev(ctx, c)
+	switch {
+	case errors.Is(err, store.ErrLocked):
+		return fmt.Errorf("%s is in use by another wxnotify: stop that one, or take another --data", o.data)
+	case err != nil:
+		return err
+	}
+	defer func() {
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), cfg.SendTimeout+drainTime)
+		defer cancel()
+		err = errors.Join(err, d.Stop(stop))
+	}()
+	if o.live {
+		return p.runDevLive(ctx, d, cfg, o)
+	}
+	return p.runDevSamples(ctx, d, cfg, o)
+}
+
+func (p *program) runDevSamples(ctx context.Context, d *app.Dev, cfg *config.Config, o devOptions) error {
+	r := newDevRun(p, d, cfg)
+	if err := r.prepare(ctx); err != nil {
+		return err
+	}
+	if err := d.Start(ctx); err != nil {
+		return err
+	}
+	if err := r.run(ctx); err != nil {
+		return err
+	}
+	if err := r.print(); err != nil {
+		return err
+	}
+	if o.once {
+		if n := r.differing(); n > 0 {
+			d.Keep()
+			return fmt.Errorf("%d of %d samples did not end as they should; %s is kept for a look", n, len(r.results), d.Dir)
+		}
+		return nil
+	}
+	if err := p.print(r.next(o.data != "")); err != nil {
+		return err
+	}
+	p.printf("Running. Ctrl-C stops.\n")
+	<-ctx.Done()
+	p.printf("Stopping.\n")
+	return nil
+}
+
+// devConfig loads the settings that mean something here. What dev brings along
+// is not read at all, so that a shell made for something else cannot make it
+// fail, let alone send.
+func (p *program) devConfig(cmd *cobra.Command, o devOptions) (*config.Config, error) {
+	var unused []string
+	note := func(name string) {
+		for _, known := range unused {
+			if known == name {
+				return
+			}
+		}
+		unused = append(unused, name)
+	}
+	flags := config.GivenFlags(cmd.Flags())
+	for name := range flags {
+		if !o.live && strings.HasPrefix(name, "wechat-") {
+			note("--" + name)
+			delete(flags, name)
+		}
+	}
+	cfg, err := config.Load(config.Sources{
+		Flags: flags,
+		LookupEnv: func(name string) (string, bool) {
+			text, ok := p.lookupEnv(name)
+			if !ok || !devBrings(name, o.live) {
+				return text, ok
+			}
+			if text != "" {
+				note(name)
+			}
+			return "", false
+		},
+		ReadFile: p.readFile,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(unused) > 0 {
+		p.printf("Not used by dev, which brings its own: %s.\n", strings.Join(unused, ", "))
+	}
+	if o.live {
+		if err := cfg.Needs(config.RoleLive); err != nil {
+			return nil, err
+		}
+	}
+	return cfg, p.devAdmin(cfg, o)
+}
+
+// devBrings reports whether dev has something of its own in place of a setting.
+func devBrings(name string, live bool) bool {
+	name = strings.TrimSuffix(name, "_FILE")
+	return name == "REDIS_URL" || name == "DATABASE_URL" ||
+		!live && (strings.HasPrefix(name, "WECHAT_") || name == config.FileEnv)
+}

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"crypto/rand"
+	"net"
+
+	"github.com/wxnotify/wxnotify/cmd/internal/config"
+)
+
+// anyPort is a free port of the loopback.
+const anyPort = "127.0.0.1:0"
+
+// devAdmin gives the console a password, and an address that is free unless one
+// was asked for.
+func (p *program) devAdmin(cfg *config.Config, o devOptions) error {
+	if cfg.AdminPassword == "" {
+		cfg.AdminPassword = config.Secret(rand.Text())
+	}
+	if wasSet(cfg, "ADMIN_ADDR") {
+		return nil
+	}
+	if o.once || !free(cfg.AdminAddr) {
+		cfg.AdminAddr = anyPort
+	}
+	return nil
+}
+
+// wasSet reports whether a setting came from somewhere else than its default.
+func wasSet(cfg *config.Config, name string) bool {
+	for _, s := range cfg.Effective() {
+		if s.Name == name {
+			return s.Origin != "default" && s.Origin != "not set"
+		}
+	}
+	return false
+}
+
+// free reports whether an address can be listened on now.
+func free(addr string) bool {
+	l, err := net.Listen("tcp", addr) //nolint:noctx // ends at once
+	if err != nil {
+		return false
+	}
+	return l.Close() == nil
+}

@@ -1,0 +1,31 @@
+// Command wxnotify sends WeChat Mini Program subscribe messages. Each
+// subcommand is one small file here: it reads flags, settings and files, calls
+// the rooms of the program and prints what they answer. Data goes to stdout,
+// progress and logs to stderr; the exit code is 0 when the job was done, 1 when
+// it failed and 2 when the command line was wrong.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() { os.Exit(runWithSignals()) }
+
+// runWithSignals is the only place that knows of signals. The first one ends
+// the context; after it the second one kills, as if nobody listened.
+func runWithSignals() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	p := &program{
+		stdin:     os.Stdin,
+		stdout:    os.Stdout,
+		stderr:    os.Stderr,
+		lookupEnv: os.LookupEnv,
+		readFile:  os.ReadFile,
+	}
+	return p.run(ctx, os.Args[1:])
+}
