@@ -122,7 +122,7 @@ func TestControlRefuses(t *testing.T) {
 	t.Parallel()
 	c := start(t, simulator.Config{})
 	for name, tc := range map[string]struct{ path, body string }{
-		"unknown field":    {"faults", `{"acton":"drop"}`},
+		"unknown field":    {"faults", `{"action":"drop","cuont":1}`},
 		"not JSON":         {"time", `shift`},
 		"bad fault":        {"faults", `{"action":"explode"}`},
 		"unknown app":      {"codes", `{"app":"wx0","openid":"o"}`},

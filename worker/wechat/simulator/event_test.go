@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"encoding/xml"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -229,12 +230,30 @@ func TestEventIsSentAgain(t *testing.T) {
 			if got := logs.Len(); got != tc.want.Failed {
 				t.Errorf("got %d log lines, want %d", got, tc.want.Failed)
 			}
-			for _, line := range logs.All() {
-				if strings.Contains(line.ContextMap()["error"].(string), alice) {
-					t.Error("the log shows the openid")
-				}
+			if len(pushes) != 0 {
+				t.Errorf("got %d pushes more than %d", len(pushes), tc.pushes)
 			}
 		})
+	}
+}
+
+// TestEventThatCannotBePushed: nobody listens, and the log must not show the
+// URL, which carries the openid.
+func TestEventThatCannotBePushed(t *testing.T) {
+	t.Parallel()
+	core, logs := observer.New(zapcore.DebugLevel)
+	cfg := withCallback(simulator.Callback{URL: "http://127.0.0.1:1/"})
+	cfg.Logger = zap.New(core)
+	c := start(t, cfg)
+	c.accept(alice, simulator.SeedReport, 1)
+	c.send(c.token(), report(alice)).want(t, 0)
+	c.await("the failure", func(s simulator.State) bool { return s.Events.Failed == 1 })
+	lines := logs.All()
+	if len(lines) != 1 {
+		t.Fatalf("got %d log lines, want 1", len(lines))
+	}
+	if text := fmt.Sprint(lines[0].ContextMap()); strings.Contains(text, alice) || !strings.Contains(text, "refused") {
+		t.Errorf("got %s, want the cause without the openid", text)
 	}
 }
 
@@ -260,6 +279,12 @@ func TestEventFaultsAndDelay(t *testing.T) {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	c.await("the counts", func(s simulator.State) bool { return s.Events == simulator.EventCounts{Pushed: 2, Dropped: 1} })
+
+	// A fault of any API is one of any call: events are not calls.
+	c.fault(simulator.Fault{Skip: 1, Action: simulator.ActDrop})
+	c.send(token, report(alice)).want(t, 0)
+	c.next(pushes)
+	c.sim.ClearFaults()
 
 	// An event that is not due does not hold up Close.
 	must(t, c.sim.SetCallback("", simulator.Callback{URL: address, Delay: time.Hour}))

@@ -107,7 +107,6 @@ func (s *Simulator) vacate(x *exchange) {
 	if x.slot == slotHeld {
 		o.held = false
 	}
-	x.slot = slotNone
 	if o.inside == 0 {
 		delete(s.busy, key)
 		return

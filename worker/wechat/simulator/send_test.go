@@ -306,6 +306,7 @@ func TestOneCallAtATimePerOpenID(t *testing.T) {
 	if got, want := trimRID(t, r, " "), "Cannot make concurrent calls to the same OpenID, please try again"; got != want {
 		t.Errorf("got errmsg %q, want %q", got, want)
 	}
+	c.send(token, review(alice)).want(t, 43108) // the refusal did not free the openid
 	c.send(token, report(bob)).want(t, 0)
 	c.sim.Release()
 	(<-slow).want(t, 0)

@@ -44,6 +44,8 @@ func TestStableToken(t *testing.T) {
 	c.sim.ShiftTime(299 * time.Second)
 	c.alive("old token after its life", first.Token, 42001)
 	c.alive("new token after the overlap", second.Token, 0)
+	c.sim.ShiftTime(time.Second)
+	c.alive("old token, expired before it was ended", first.Token, 42001)
 }
 
 func TestStableTokenForced(t *testing.T) {
