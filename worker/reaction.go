@@ -131,9 +131,11 @@ func (w *Worker) react(ctx context.Context, app *app, n store.Look, a answered, 
 		p.retry(app.gate.restScope(ctx, openIDScope(n.Address), e.RetryAfter))
 	case wechat.KindTemplate:
 		p.dead(store.ClassFault, store.ReasonTemplate)
+		p.settlement.Field = "template_id"
 		p.settlement.PauseTemplate = app.gate.fault(ctx, templateScope(n.TemplateID)) >= scopeFaults
 	case wechat.KindPage:
 		p.dead(store.ClassFault, store.ReasonPage)
+		p.settlement.Field = "page"
 		if scope := pageScope(n.TemplateID, n.Page); app.gate.fault(ctx, scope) >= scopeFaults {
 			app.gate.restScope(ctx, scope, 0)
 		}

@@ -54,7 +54,7 @@ type App struct {
 
 // Config holds a worker's settings and dependencies.
 type Config struct {
-	Apps       []App
+	Apps []App
 	// DefaultApp is the one whose queues are critical, default and low; "" for
 	// none, then a raw task must be put on the queue of an app.
 	DefaultApp string
