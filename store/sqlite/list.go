@@ -1,0 +1,116 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/wxnotify/wxnotify/store"
+)
+
+// List returns notifications, the newest first.
+func (s *Store) List(ctx context.Context, f store.Filter) ([]store.Notification, error) {
+	where, args := conditions(f)
+	args = append(args, f.PageSize())
+	var list []store.Notification
+	err := s.query(ctx, "list notifications", `
+		SELECT `+notificationColumns+`
+		FROM notifications n
+		WHERE `+where+`
+		ORDER BY n.created_at DESC, n.id DESC
+		LIMIT ?`, args, func(rows *sql.Rows) error {
+		n, err := scanNotification(rows)
+		list = append(list, n)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return list, nil
+}
+
+// conditions are the filter as SQL. Only fields that filter appear, so that the
+// planner sees which index serves.
+func conditions(f store.Filter) (string, []any) {
+	var (
+		where = []string{"true"}
+		args  []any
+	)
+	add := func(condition string, values ...any) {
+		where, args = append(where, condition), append(args, values...)
+	}
+	for _, equal := range []struct{ column, value string }{
+		{"app", f.App}, {"producer", f.Producer}, {"ref", f.Ref}, {"user_id", f.UserID}, {"open_id", f.OpenID},
+		{"template_id", f.TemplateID}, {"class", string(f.Class)}, {"reason", string(f.Reason)},
+	} {
+		if equal.value != "" {
+			add("n."+equal.column+" = ?", equal.value)
+		}
+	}
+	// What the conditions of partial indexes say must be there word for word.
+	for column, value := range map[string]string{"ref": f.Ref, "user_id": f.UserID, "open_id": f.OpenID} {
+		if value != "" {
+			where = append(where, "n."+column+" <> ''")
+		}
+	}
+	switch len(f.States) {
+	case 0:
+	case 1:
+		where = append(where, "n.state = "+quoteState(f.States[0]))
+	default:
+		states := make([]any, len(f.States))
+		for i, s := range f.States {
+			states[i] = s
+		}
+		add("n.state IN (?"+strings.Repeat(", ?", len(states)-1)+")", states...)
+	}
+	if f.Errcode != 0 {
+		add("n.errcode = ?", f.Errcode)
+	}
+	if !f.Since.IsZero() {
+		add("n.created_at >= ?", f.Since.UnixMicro())
+	}
+	if !f.Until.IsZero() {
+		add("n.created_at < ?", f.Until.UnixMicro())
+	}
+	if !f.Before.CreatedAt.IsZero() || f.Before.ID != uuid.Nil {
+		add("(n.created_at, n.id) < (?, ?)", f.Before.CreatedAt.UnixMicro(), f.Before.ID[:])
+	}
+	return strings.Join(where, " AND "), args
+}
+
+// quoteState is a state as a literal, so that the partial index on the dead can
+// be used; what is not a state matches nothing.
+func quoteState(state store.State) string {
+	for _, s := range store.States {
+		if s == state {
+			return "'" + string(s) + "'"
+		}
+	}
+	return "''"
+}
+
+// CountByState counts the notifications of an app, or of all apps for "", in
+// each state; every state is in the answer.
+func (s *Store) CountByState(ctx context.Context, app string) (map[store.State]int, error) {
+	counts := make(map[store.State]int, len(store.States))
+	for _, s := range store.States {
+		counts[s] = 0
+	}
+	err := s.query(ctx, "count notifications", `SELECT state, count(*) FROM notifications WHERE ?1 IN ('', app) GROUP BY state`, []any{app},
+		func(rows *sql.Rows) error {
+			var (
+				state store.State
+				count int
+			)
+			err := rows.Scan(&state, &count)
+			counts[state] = count
+			return err
+		})
+	if err != nil {
+		return nil, err
+	}
+	return counts, nil
+}
