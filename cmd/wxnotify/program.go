@@ -127,13 +127,11 @@ func (p *program) logger(cfg *config.Config) *zap.Logger {
 	return app.NewLogger(p.stderr, cfg.LogLevel, cfg.LogFormat)
 }
 
-// appID is the appid that --app names, or that of the default app.
+// appID is the appid that --app names, or that of the default app, which exists
+// where a command needs an app.
 func appID(cfg *config.Config, name string) (string, error) {
 	if a, ok := cfg.App(name); ok {
 		return a.AppID, nil
-	}
-	if name == "" {
-		return "", usagef("several apps and no default: say which with --app")
 	}
 	known := make([]string, len(cfg.Apps))
 	for i, a := range cfg.Apps {

@@ -30,6 +30,10 @@ type answer struct {
 
 func (s shell) run(t *testing.T, args ...string) answer {
 	t.Helper()
+	return s.runContext(context.Background(), args...)
+}
+
+func (s shell) runContext(ctx context.Context, args ...string) answer {
 	var stdout, stderr bytes.Buffer
 	p := &program{
 		stdin: strings.NewReader(s.stdin), stdout: &stdout, stderr: &stderr,
@@ -39,7 +43,7 @@ func (s shell) run(t *testing.T, args ...string) answer {
 		},
 		readFile: os.ReadFile,
 	}
-	code := p.run(context.Background(), args)
+	code := p.run(ctx, args)
 	return answer{code: code, stdout: stdout.String(), stderr: stderr.String()}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"path/filepath"
 	"testing"
 
@@ -46,4 +47,19 @@ func (s shell) open(t *testing.T) app.Store {
 		t.Fatal(err)
 	}
 	return st
+}
+
+func TestInterrupted(t *testing.T) {
+	t.Parallel()
+	for name, newShell := range eachStore {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel()
+			got := newShell(t).runContext(ctx, "migrate", "status")
+			if got.code != exitFailed || got.stderr != "wxnotify: interrupted\n" {
+				t.Errorf("got %+v", got)
+			}
+		})
+	}
 }

@@ -91,8 +91,7 @@ func (l *bindingLines) next() (store.Binding, int, error) {
 	}
 	b := store.Binding{App: l.defaultApp}
 	for i, name := range l.columns {
-		// A record shares its memory with the line; what is kept must not.
-		text := strings.Clone(strings.TrimSpace(record[i]))
+		text := strings.TrimSpace(record[i])
 		switch name {
 		case columnUser:
 			b.UserID = text
