@@ -14,7 +14,8 @@ import (
 // Handovers returns at most limit notifications that are due and not on the
 // queue: by priority, and the one that has been due longest first.
 func (s *Store) Handovers(ctx context.Context, limit int) ([]store.Handover, error) {
-	// One index scan per priority, each of which stops at the limit.
+	// One index scan per priority, each of which stops at the limit. Only queued
+	// and retrying notifications have a handover_at.
 	rows, err := s.pool.Query(ctx, `
 		SELECT n.*
 		FROM (VALUES (1, 'critical'), (2, 'default'), (3, 'low')) AS p (rank, priority)
@@ -22,7 +23,7 @@ func (s *Store) Handovers(ctx context.Context, limit int) ([]store.Handover, err
 			SELECT `+notificationColumns+`
 			FROM notifications n
 			WHERE n.priority = p.priority AND n.handover_at IS NOT NULL
-				AND n.due_at <= now() AND n.handover_at <= now() AND n.state IN ('queued', 'retrying')
+				AND n.due_at <= now() AND n.handover_at <= now()
 			ORDER BY n.due_at
 			LIMIT $1
 		) AS n
@@ -55,11 +56,15 @@ func (s *Store) HandedOver(ctx context.Context, handovers []store.Handover) erro
 	var b pgx.Batch
 	b.Queue(lockSQL, ids)
 	b.Queue(`
+		WITH found AS MATERIALIZED (
+			SELECT n.id, n.handover_at, h.handover_at AS noted
+			FROM unnest($1::uuid[], $2::int[], $3::timestamptz[]) AS h (id, generation, handover_at)
+			JOIN notifications n ON n.id = h.id AND n.generation = h.generation
+		)
 		UPDATE notifications n
 		SET handover_at = NULL
-		FROM unnest($1::uuid[], $2::int[], $3::timestamptz[]) AS h (id, generation, handover_at)
-		WHERE n.id = h.id AND n.generation = h.generation AND n.handover_at = h.handover_at
-			AND n.state IN ('queued', 'retrying')`, ids, generations, times)
+		FROM found h
+		WHERE n.id = h.id AND h.handover_at = h.noted`, ids, generations, times)
 	return wrap("note handovers", s.run(ctx, &b))
 }
 

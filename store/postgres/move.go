@@ -20,6 +20,12 @@ const holdPausesSQL = `
 // template's resume moves only while the template is paused: nobody would wake
 // it otherwise.
 const moveSQL = `
+	WITH found AS MATERIALIZED (
+		SELECT m.*, n.state AS was, n.app, n.template_id
+		FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bool[])
+			AS m (id, generation, state, class, reason, delay, requeue)
+		JOIN notifications n ON n.id = m.id AND n.generation = m.generation
+	)
 	UPDATE notifications n
 	SET state = m.state, class = m.class, reason = m.reason,
 		generation = n.generation + (m.state = 'retrying' AND m.requeue)::int,
@@ -28,12 +34,11 @@ const moveSQL = `
 			now() + (m.delay + CASE WHEN m.requeue THEN 0 ELSE $8::bigint END) * interval '1 microsecond' END,
 		updated_at = now(),
 		finished_at = CASE WHEN m.state IN ('dead', 'expired', 'cancelled') THEN now() END
-	FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bool[])
-		AS m (id, generation, state, class, reason, delay, requeue)
-	WHERE n.id = m.id AND n.generation = m.generation
-		AND (n.state IN ('queued', 'retrying') OR (n.state = 'waiting' AND m.state = 'cancelled'))
+	FROM found m
+	WHERE n.id = m.id
+		AND (m.was IN ('queued', 'retrying') OR (m.was = 'waiting' AND m.state = 'cancelled'))
 		AND (m.state <> 'waiting' OR m.reason <> 'template_paused'
-			OR EXISTS (SELECT FROM template_pauses p WHERE p.app = n.app AND p.template_id = n.template_id))
+			OR EXISTS (SELECT FROM template_pauses p WHERE p.app = m.app AND p.template_id = m.template_id))
 	RETURNING n.id`
 
 // movedSQL finds the moves that an earlier try applied.
@@ -46,13 +51,18 @@ const movedSQL = `
 // replaySQL starts dead notifications anew. seq goes on counting; what the
 // budget and the doubt policy count starts again.
 const replaySQL = `
+	WITH found AS MATERIALIZED (
+		SELECT m.*, n.state AS was
+		FROM unnest($1::uuid[], $2::int[], $3::text[], $4::bigint[]) AS m (id, generation, reason, max_age)
+		JOIN notifications n ON n.id = m.id AND n.generation = m.generation
+	)
 	UPDATE notifications n
 	SET state = 'queued', class = '', reason = m.reason, field = '',
 		generation = n.generation + 1, spent = 0, doubts = 0, unsure = 0,
 		due_at = now(), expires_at = now() + m.max_age * interval '1 microsecond', handover_at = now(),
 		updated_at = now(), finished_at = NULL
-	FROM unnest($1::uuid[], $2::int[], $3::text[], $4::bigint[]) AS m (id, generation, reason, max_age)
-	WHERE n.id = m.id AND n.generation = m.generation AND n.state = 'dead'`
+	FROM found m
+	WHERE n.id = m.id AND m.was = 'dead'`
 
 // replayedSQL finds the replays that were applied, by this try or an earlier
 // one: nothing else leads a dead notification to the next generation.

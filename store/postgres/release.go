@@ -6,7 +6,7 @@ import (
 	"github.com/wxnotify/wxnotify/store"
 )
 
-// releaseSQL gives claims back.
+// releaseSQL gives claims back. Only what is being sent has an owner.
 const releaseSQL = `
 	UPDATE notifications n
 	SET state = CASE WHEN n.seq = 1 THEN 'queued' ELSE 'retrying' END,
@@ -15,7 +15,7 @@ const releaseSQL = `
 		due_at = now() + r.delay * interval '1 microsecond',
 		handover_at = now() + (r.delay + CASE WHEN r.requeue THEN 0 ELSE $6::bigint END) * interval '1 microsecond'
 	FROM unnest($1::uuid[], $2::int[], $3::uuid[], $4::bigint[], $5::bool[]) AS r (id, seq, owner, delay, requeue)
-	WHERE n.id = r.id AND n.seq = r.seq AND n.state = 'sending' AND n.owner = r.owner`
+	WHERE n.id = r.id AND n.seq = r.seq AND n.owner = r.owner`
 
 // releasedSQL finds the claims that ended without an attempt: only a release
 // leaves none.

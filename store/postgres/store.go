@@ -50,11 +50,22 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		config.MaxConns = int32(min(c.MaxConns, 10_000)) //nolint:gosec // bounded just here
 		config.MinConns = min(config.MinConns, config.MaxConns)
 	}
+	config.AfterConnect = planByIndex
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("open postgres store: %w", classify(err))
 	}
 	return &Store{pool: pool, logger: c.Logger}, nil
+}
+
+// planByIndex tells the planner that every statement here goes through an
+// index. A plan is kept as long as its connection; one that was made while the
+// tables were small would read them from end to end when they are not, until
+// the next ANALYZE.
+func planByIndex(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, `SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off`,
+		pgx.QueryExecModeSimpleProtocol)
+	return err
 }
 
 // Close ends leadership and closes every connection. It waits for calls that

@@ -70,6 +70,17 @@ CREATE TABLE notifications (
 		((finished_at IS NOT NULL) = (state IN ('sent', 'dead', 'expired', 'cancelled')))
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
 
+-- What these columns hold changes within minutes, so statistics about them are
+-- always of another time: taken when nothing is queued, they make the planner
+-- read everything that is queued to find one row. Without statistics it assumes
+-- a fixed share.
+ALTER TABLE notifications
+	ALTER COLUMN state SET STATISTICS 0,
+	ALTER COLUMN due_at SET STATISTICS 0,
+	ALTER COLUMN expires_at SET STATISTICS 0,
+	ALTER COLUMN lease_until SET STATISTICS 0,
+	ALTER COLUMN handover_at SET STATISTICS 0;
+
 COMMENT ON COLUMN notifications.seq IS 'claims so far; only grows; fences a settlement';
 COMMENT ON COLUMN notifications.generation IS 'of the delivery on the queue; part of the TaskID';
 COMMENT ON COLUMN notifications.address IS 'openid of the last claim';
