@@ -165,28 +165,18 @@ func (c *Client) acceptRows(ctx context.Context, page []item, results []Result) 
 	waiting := false
 	for k, ins := range inserted {
 		n := batch[k].Notification
-		fresh := ins.ID == n.ID
-		switch r := &results[page[k].i]; {
-		case errors.Is(ins.Err, store.ErrConflict):
-			r.Err = fmt.Errorf("ref: was used for another notification: %w", ins.Err)
-			continue
-		case ins.Err != nil:
-			r.Err = fmt.Errorf("accept notification: %w", ins.Err)
-			continue
-		default:
-			// A row with our own id is ours, also when the first reply was lost.
-			r.Accepted = Accepted{ID: ins.ID, State: ins.State, Duplicate: ins.Duplicate && !fresh}
-		}
-		if !fresh {
+		r := &results[page[k].i]
+		*r = answer(ins)
+		// A row with our own id is ours, also when the first reply was lost.
+		if r.Err != nil || ins.ID != n.ID {
 			continue
 		}
 		c.metrics.accepted.WithLabelValues(string(n.Priority)).Inc()
-		if ins.State != store.Queued || page[k].n.later(now) {
-			continue
-		}
-		if direct {
+		switch {
+		case ins.State != store.Queued || page[k].n.later(now):
+		case direct:
 			rows = append(rows, n)
-		} else {
+		default:
 			waiting = true
 		}
 	}
@@ -195,6 +185,17 @@ func (c *Client) acceptRows(ctx context.Context, page []item, results []Result) 
 	}
 	c.enqueueRows(ctx, rows)
 	return nil
+}
+
+// answer is what the store's answer means to the caller.
+func answer(ins store.Inserted) Result {
+	switch {
+	case errors.Is(ins.Err, store.ErrConflict):
+		return Result{Err: fmt.Errorf("ref: was used for another notification: %w", ins.Err)}
+	case ins.Err != nil:
+		return Result{Err: fmt.Errorf("accept notification: %w", ins.Err)}
+	}
+	return Result{Accepted: Accepted{ID: ins.ID, State: ins.State, Duplicate: ins.Duplicate}}
 }
 
 // acceptance is what the store is asked to write.

@@ -61,7 +61,7 @@ func newQueue(rdb redis.UniversalClient, concurrency int, p *published, c *circu
 // bound it.
 func (q *queue) wait() { q.stragglers.Wait() }
 
-// put enqueues every delivery, one command each, several at a time, and answers
+// put enqueues every delivery, one command each, several at a time, and replies
 // each. It returns within putTimeout, and at once while the circuit is open. After the first failure it begins no further enqueue.
 func (q *queue) put(ctx context.Context, ds []delivery) []outcome {
 	outcomes := make([]outcome, len(ds))
@@ -77,53 +77,58 @@ func (q *queue) put(ctx context.Context, ds []delivery) []outcome {
 	ctx, cancel := context.WithTimeout(ctx, putTimeout)
 	defer cancel()
 
-	var firstErr error
-	take := func(a answer) {
-		outcomes[a.i] = a.outcome
-		if firstErr == nil {
-			firstErr = a.err
-		}
-	}
-	answers := q.start(ctx, ds)
-	for open := true; open; {
-		var a answer
-		select {
-		case a, open = <-answers:
-			if open {
-				take(a)
-			}
-		case <-ctx.Done():
-			// What is answered counts; the rest is left to its goroutines.
-			for len(answers) > 0 {
-				take(<-answers)
-			}
-			if firstErr == nil {
-				firstErr = ctx.Err()
-			}
-			open = false
-		}
-	}
+	err := collect(ctx, q.start(ctx, ds), outcomes)
 	switch {
-	case firstErr == nil:
+	case err == nil:
 		done(worked, nil)
 	case caller.Err() != nil && time.Since(start) < patience:
 		done(unknown, nil)
 	default:
-		done(failed, firstErr)
+		done(failed, err)
 	}
 	return outcomes
 }
 
-// answer is the outcome of the delivery i.
-type answer struct {
+// collect takes replies until the last or until ctx is done; then what is there
+// counts and the rest is left to its goroutines. It returns the first error.
+func collect(ctx context.Context, replies <-chan reply, outcomes []outcome) (err error) {
+	take := func(r reply) {
+		outcomes[r.i] = r.outcome
+		if err == nil {
+			err = r.err
+		}
+	}
+	for {
+		select {
+		case r, open := <-replies:
+			if !open {
+				return err
+			}
+			take(r)
+		case <-ctx.Done():
+			for range len(replies) {
+				if r, open := <-replies; open {
+					take(r)
+				}
+			}
+			if err == nil {
+				err = ctx.Err()
+			}
+			return err
+		}
+	}
+}
+
+// reply is the outcome of the delivery i.
+type reply struct {
 	i int
 	outcome
 }
 
 // start begins the enqueues. The channel has room for every answer, so no
 // goroutine waits for a reader that went away; it is closed after the last.
-func (q *queue) start(ctx context.Context, ds []delivery) <-chan answer {
-	answers := make(chan answer, len(ds))
+func (q *queue) start(ctx context.Context, ds []delivery) <-chan reply {
+	replies := make(chan reply, len(ds))
 	for _, d := range ds {
 		q.published.use(d.queue)
 	}
@@ -144,15 +149,15 @@ func (q *queue) start(ctx context.Context, ds []delivery) <-chan answer {
 				if o.err != nil {
 					stopped.Store(true)
 				}
-				answers <- answer{i, o}
+				replies <- reply{i, o}
 			}
 		})
 	}
 	q.stragglers.Go(func() {
 		group.Wait()
-		close(answers)
+		close(replies)
 	})
-	return answers
+	return replies
 }
 
 func (q *queue) enqueue(ctx context.Context, d delivery) outcome {

@@ -33,9 +33,9 @@ return redis.call("HINCRBY", KEYS[1], ARGV[1], 1)
 `)
 
 // rebuild is the way through the open rows after Redis was wiped. Its mark is
-// in Redis from the beginning, so that a second wipe on the way is seen, and
-// goes to the store at the end: a relay that dies on the way leaves the old one
-// there, and the next one begins anew.
+// in Redis from the beginning and goes to the store at the end. So a second wipe
+// on the way takes the mark along and is seen afterwards, and a relay that dies
+// on the way leaves the old mark in the store, and the next one begins anew.
 type rebuild struct {
 	mark  store.Mark
 	after uuid.UUID
@@ -46,12 +46,9 @@ type rebuild struct {
 // checkMark looks for the mark in Redis and moves it on, or begins a rebuild.
 func (r *Relay) checkMark(ctx context.Context) error {
 	if r.rebuild != nil {
-		ok, err := r.bump(ctx, &r.rebuild.mark)
-		if err != nil || ok {
-			return err
-		}
-		r.config.Logger.Warn("redis was wiped again during the rebuild")
-		return r.startRebuild(ctx)
+		// When it is missing again, the next look after the rebuild finds out.
+		_, err := r.bump(ctx, &r.rebuild.mark)
+		return err
 	}
 	mark, err := r.mark(ctx)
 	if err != nil {
@@ -136,16 +133,8 @@ func (r *Relay) rebuildSome(ctx context.Context) error {
 	return nil
 }
 
-// endRebuild writes the new mark to the store, when Redis still has it.
+// endRebuild writes the new mark to the store.
 func (r *Relay) endRebuild(ctx context.Context) error {
-	ok, err := r.bump(ctx, &r.rebuild.mark)
-	if err != nil {
-		return err
-	}
-	if !ok {
-		r.config.Logger.Warn("redis was wiped again during the rebuild")
-		return r.startRebuild(ctx)
-	}
 	old, err := r.mark(ctx)
 	if err != nil {
 		return err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -48,27 +47,6 @@ func stopRelay(t *testing.T, r *Relay) {
 	}
 }
 
-// marked waits until the store has a mark that Redis has too, at least as far
-// as counter, so that the relay's first look at an unknown Redis is over.
-func marked(t *testing.T, st MarkStore, rdb redis.UniversalClient, counter int64) store.Mark {
-	t.Helper()
-	var mark store.Mark
-	eventually(t, "the mark is set", func() (err error) {
-		if mark, err = st.Mark(t.Context()); err != nil {
-			return err
-		}
-		n, err := rdb.HGet(t.Context(), markKey, mark.ID.String()).Int64()
-		if err != nil {
-			return err
-		}
-		if mark.Counter < counter || n < mark.Counter {
-			return fmt.Errorf("store %d, redis %d: %w", mark.Counter, n, errNotYet)
-		}
-		return nil
-	})
-	return mark
-}
-
 // acceptRows accepts n rows that are left to Relay.
 func acceptRows(t *testing.T, st Store, app string, n int, delay time.Duration) []uuid.UUID {
 	t.Helper()
@@ -96,7 +74,8 @@ func allQueued(t *testing.T, st testStore, rdb redis.UniversalClient, app string
 	t.Helper()
 	eventually(t, "every open row has its task", func() error {
 		tasks := taskIDs(t, rdb, app+":default")
-		for _, id := range ids {
+		for ; len(ids) > 0; ids = ids[1:] {
+			id := ids[0]
 			row, _, err := st.Get(t.Context(), id)
 			if err != nil {
 				return err
@@ -222,15 +201,13 @@ func TestRelayBacksOffWithoutRedis(t *testing.T) {
 		r := startRelay(t, RelayConfig{Store: watched, Redis: rdb})
 		marked(t, st, rdb, 1)
 		server.stop(t)
-		c := newClient(t, Config{Redis: rdb, Store: st, App: app})
-		ids := []uuid.UUID{send(t.Context(), t, c, notice()).ID, send(t.Context(), t, c, notice()).ID}
 		for len(turns) > 0 {
 			<-turns
 		}
-		first := <-turns
+		first := next(t, turns)
 		var last time.Time
 		for range 5 {
-			last = <-turns
+			last = next(t, turns)
 		}
 		// 20, 40, 80, 160 and 320 ms, each less a quarter at most.
 		if took := last.Sub(first); took < 300*time.Millisecond {
@@ -239,9 +216,23 @@ func TestRelayBacksOffWithoutRedis(t *testing.T) {
 		if h := r.Health(); h.Turned.Sub(h.Worked) <= 0 {
 			t.Errorf("Health = %+v, want the last turn without success", h)
 		}
+		c := newClient(t, Config{Redis: rdb, Store: st, App: app})
+		ids := []uuid.UUID{send(t.Context(), t, c, notice()).ID, send(t.Context(), t, c, notice()).ID}
 		server.start(t) // empty: everything open is requeued
 		allQueued(t, st, rdb, app, ids, 2)
 	})
+}
+
+// next waits for a value.
+func next[T any](t *testing.T, ch <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-ch:
+		return v
+	case <-time.After(patienceInTests):
+		t.Fatalf("nothing came within %v", patienceInTests)
+		panic("unreachable")
+	}
 }
 
 // watchedStore tells when the mark is read, once a turn during an outage.
@@ -256,44 +247,6 @@ func (w *watchedStore) Mark(ctx context.Context) (store.Mark, error) {
 	default:
 	}
 	return w.testStore.Mark(ctx)
-}
-
-func TestRelayRebuildsAWipedRedis(t *testing.T) {
-	t.Parallel()
-	eachStore(t, func(t *testing.T, st testStore) {
-		server := ownRedis(t)
-		rdb, app := server.client(t), newApp()
-		r := startRelay(t, RelayConfig{Store: st, Redis: rdb})
-		old := marked(t, st, rdb, 1)
-		ids := acceptRows(t, st, app, 2*rebuildPage+100, 0)
-		allQueued(t, st, rdb, app, ids, 1)
-		done := ids[5]
-		finish(t, st, done)
-		later := acceptRows(t, st, app, 1, time.Hour)[0]
-
-		if err := rdb.FlushAll(t.Context()).Err(); err != nil {
-			t.Fatal(err)
-		}
-		open := append(append([]uuid.UUID{}, ids[:5]...), ids[6:]...)
-		allQueued(t, st, rdb, app, open, 2)
-		if mark := marked(t, st, rdb, 1); mark.ID == old.ID {
-			t.Error("the mark is the one of the Redis that was wiped")
-		}
-		if got, want := testutil.ToFloat64(r.metrics.repaired.WithLabelValues(string(repairRebuilt))), float64(len(open)+1); got != want {
-			t.Errorf("rebuilt = %v, want %v", got, want)
-		}
-		tasks := taskIDs(t, rdb, app+":default")
-		if len(tasks) != len(open) {
-			t.Errorf("%d tasks, want %d: none for what is sent and none for what is due later", len(tasks), len(open))
-		}
-		row, _, err := st.Get(t.Context(), later)
-		if err != nil || !row.HandoverAt.Equal(row.DueAt) {
-			t.Errorf("the later row is handed over at %v, %v; want when due at %v", row.HandoverAt, err, row.DueAt)
-		}
-		if _, err := inspector(rdb).GetQueueInfo(app + ":default"); err != nil {
-			t.Errorf("the queue is not in asynq's set after the rebuild: %v", err)
-		}
-	})
 }
 
 // finish claims a row and settles it as sent.
@@ -320,120 +273,6 @@ func claim(t *testing.T, st testStore, id uuid.UUID, lease time.Duration) {
 	if err != nil || !results.Claims[0].OK {
 		t.Fatalf("claim: %+v, %v", results, err)
 	}
-}
-
-func TestRelayRebuildsARedisThatWentBack(t *testing.T) {
-	t.Parallel()
-	eachStore(t, func(t *testing.T, st testStore) {
-		rdb, app := sharedRedis(t), newApp()
-		startRelay(t, RelayConfig{Store: st, Redis: rdb})
-		marked(t, st, rdb, 1)
-		ids := acceptRows(t, st, app, 3, 0)
-		allQueued(t, st, rdb, app, ids, 1)
-		mark := marked(t, st, rdb, 3)
-		if err := rdb.HSet(t.Context(), markKey, mark.ID.String(), 1).Err(); err != nil {
-			t.Fatal(err)
-		}
-		allQueued(t, st, rdb, app, ids, 2)
-	})
-}
-
-// Neither time nor another deployment on the same Redis looks like a wipe.
-func TestRelayLeavesAHealthyRedisAlone(t *testing.T) {
-	t.Parallel()
-	eachStore(t, func(t *testing.T, st testStore) {
-		rdb, app := sharedRedis(t), newApp()
-		startRelay(t, RelayConfig{Store: st, Redis: rdb})
-		first := marked(t, st, rdb, 1)
-		ids := acceptRows(t, st, app, 3, 0)
-		allQueued(t, st, rdb, app, ids, 1)
-		if last := marked(t, st, rdb, first.Counter+3); last.ID != first.ID {
-			t.Error("the mark was replaced")
-		}
-		for _, id := range ids {
-			if row, _, err := st.Get(t.Context(), id); err != nil || row.Generation != 1 {
-				t.Errorf("generation %d, %v; want 1", row.Generation, err)
-			}
-		}
-	})
-}
-
-// rebuildStore does something before the second page of a rebuild.
-type rebuildStore struct {
-	testStore
-	pages  atomic.Int64
-	second func() error
-}
-
-func (s *rebuildStore) RequeueOpen(ctx context.Context, after uuid.UUID, limit int) (uuid.UUID, int, error) {
-	if s.pages.Add(1) == 2 {
-		if err := s.second(); err != nil {
-			return after, 0, err
-		}
-	}
-	return s.testStore.RequeueOpen(ctx, after, limit)
-}
-
-func TestRelaySeesAWipeDuringTheRebuild(t *testing.T) {
-	t.Parallel()
-	eachStore(t, func(t *testing.T, st testStore) {
-		server := ownRedis(t)
-		rdb, app := server.client(t), newApp()
-		ids := acceptRows(t, st, app, rebuildPage+10, 0)
-		startRelay(t, RelayConfig{Store: &rebuildStore{testStore: st, second: func() error {
-			return rdb.FlushAll(t.Context()).Err()
-		}}, Redis: rdb})
-		marked(t, st, rdb, 1)
-		allQueued(t, st, rdb, app, ids, 3)
-	})
-}
-
-func TestARebuildGoesOnWhereTheStoreFailed(t *testing.T) {
-	t.Parallel()
-	eachStore(t, func(t *testing.T, st testStore) {
-		rdb, app := sharedRedis(t), newApp()
-		ids := acceptRows(t, st, app, rebuildPage+10, 0)
-		startRelay(t, RelayConfig{Store: &rebuildStore{testStore: st, second: func() error {
-			return store.ErrUnavailable
-		}}, Redis: rdb})
-		marked(t, st, rdb, 1)
-		allQueued(t, st, rdb, app, ids, 2)
-		for _, id := range ids {
-			if row, _, err := st.Get(t.Context(), id); err != nil || row.Generation != 2 {
-				t.Fatalf("generation %d, %v; want 2: each row requeued once", row.Generation, err)
-			}
-		}
-	})
-}
-
-// A relay that dies in the middle of a rebuild leaves the old mark, so the next
-// one begins anew.
-func TestARebuildIsRepeatedAfterACrash(t *testing.T) {
-	t.Parallel()
-	eachStore(t, func(t *testing.T, st testStore) {
-		rdb, app := sharedRedis(t), newApp()
-		ids := acceptRows(t, st, app, rebuildPage+10, 0)
-		reached, died := make(chan struct{}), make(chan struct{})
-		first := startRelay(t, RelayConfig{Store: &rebuildStore{testStore: st, second: func() error {
-			close(reached)
-			<-died
-			return context.Canceled
-		}}, Redis: rdb})
-		<-reached
-		stopping, cancel := context.WithCancel(t.Context())
-		cancel()
-		if err := first.Stop(stopping); !errors.Is(err, context.Canceled) {
-			t.Errorf("Stop = %v, want it bounded by its context", err)
-		}
-		close(died)
-		stopRelay(t, first)
-		if mark, err := st.Mark(t.Context()); !errors.Is(err, store.ErrNotFound) {
-			t.Errorf("the mark is %+v, %v after a rebuild that was cut short; want none", mark, err)
-		}
-		startRelay(t, RelayConfig{Store: st, Redis: rdb})
-		marked(t, st, rdb, 1)
-		allQueued(t, st, rdb, app, ids, 2)
-	})
 }
 
 func TestRelayRepairs(t *testing.T) {

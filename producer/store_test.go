@@ -2,12 +2,14 @@ package producer
 
 import (
 	"context"
+	"path/filepath"
 	"testing"
 
 	"github.com/google/uuid"
 
 	"github.com/wxnotify/wxnotify/store"
 	"github.com/wxnotify/wxnotify/store/postgres/postgrestest"
+	"github.com/wxnotify/wxnotify/store/sqlite"
 )
 
 // testStore is what the tests use of both stores.
@@ -24,6 +26,18 @@ func eachStore(t *testing.T, test func(*testing.T, testStore)) {
 	t.Run("postgres", func(t *testing.T) {
 		t.Parallel()
 		st, _ := postgrestest.Open(t)
+		test(t, st)
+	})
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		st, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(t.TempDir(), "wxnotify.db")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(st.Close)
+		if err := st.Migrate(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
 		test(t, st)
 	})
 }
