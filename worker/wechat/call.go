@@ -66,7 +66,7 @@ func (c *Client) exchange(ctx context.Context, r request) (answer, *Error) {
 			cancel(nil)
 			return answer{}, &Error{API: r.api, Kind: KindUnreachable, Msg: "the request cannot be built"}
 		}
-		resp, err := c.transport.RoundTrip(req)
+		resp, err := c.transport.RoundTrip(req) //nolint:bodyclose // readAnswer closes it
 		if err == nil {
 			a := c.readAnswer(resp, r)
 			cancel(nil)

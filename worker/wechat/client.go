@@ -1,14 +1,13 @@
 package wechat
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
-
-	"crypto/tls"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"

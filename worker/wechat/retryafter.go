@@ -59,7 +59,7 @@ func (a *answer) headerRetryAfter() (wait time.Duration, asked bool) {
 	}
 	if n, err := strconv.ParseUint(value, 10, 64); err == nil {
 		seconds := min(n, uint64(maxRetryAfter/time.Second))
-		return max(time.Duration(seconds)*time.Second, time.Second), true //nolint:gosec // seconds is at most 3600
+		return max(time.Duration(seconds)*time.Second, time.Second), true
 	}
 	t, err := http.ParseTime(value)
 	if err != nil {

@@ -156,6 +156,9 @@ func TestShortLives(t *testing.T) {
 			if got := s.count(); got < 3 || got > 8 {
 				t.Errorf("got %d fetches in three more lives, want 3 to 8", got)
 			}
+			if err := p.Stop(t.Context()); err != nil { // waits for the last sharing
+				t.Fatal(err)
+			}
 			for _, put := range cache.puts {
 				if put <= 0 || put > life {
 					t.Errorf("got a TTL of %s for a life of %s", put, life)

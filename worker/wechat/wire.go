@@ -152,7 +152,7 @@ func (c *countedConn) seal() int64 {
 	c.sealed = true
 	n := c.handed
 	c.mu.Unlock()
-	_ = c.Conn.Close()
+	_ = c.Close()
 	return n
 }
 

@@ -447,6 +447,31 @@ func tunnel(t *testing.T, used *atomic.Int32) http.HandlerFunc {
 	}
 }
 
+// TestOnlyRequestsCount: neither a handshake nor the alert that closes a
+// connection is a byte of a request.
+func TestOnlyRequestsCount(t *testing.T) {
+	t.Parallel()
+	base, trust := tlsServer(t, reply(`{"errcode":0}`))
+	conn, err := dialTLS(t.Context(), &net.Dialer{}, trust, "tcp", strings.TrimPrefix(base, "https://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := counted(conn)
+	if got := c.count(); got != 0 {
+		t.Errorf("got a count of %d after the handshake", got)
+	}
+	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.Close()
+	if got := c.count(); got != 16 {
+		t.Errorf("got a count of %d after 16 bytes and the end", got)
+	}
+	if _, err := conn.Write([]byte("more")); err == nil || c.count() != 16 {
+		t.Errorf("got %v and a count of %d after a write that was not taken", err, c.count())
+	}
+}
+
 func TestProxyErrorHidesItsURL(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, Config{BaseURL: "https://api.example", Proxy: func(*http.Request) (*url.URL, error) {
