@@ -92,11 +92,11 @@ const claimSQL = `
 func queueClaims(b *pgx.Batch, claims []store.Claim, answers []store.Claimed) {
 	n := len(claims)
 	ids, owners := make([][16]byte, n), make([][16]byte, n)
-	generations, leases := make([]int32, n), make([]int64, n)
+	generations, leases := make([]int, n), make([]int64, n)
 	place := make(map[uuid.UUID]int, n)
 	for i, c := range claims {
 		ids[i], owners[i] = c.ID, c.Owner
-		generations[i], leases[i] = int32(c.Generation), c.Lease.Microseconds()
+		generations[i], leases[i] = c.Generation, c.Lease.Microseconds()
 		place[c.ID] = i
 	}
 	b.Queue(claimSQL, ids, generations, owners, leases)

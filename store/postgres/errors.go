@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -112,13 +113,5 @@ func lostConnection(err error) bool {
 // hasCode reports whether the server answered with one of the SQLSTATEs.
 func hasCode(err error, codes ...string) bool {
 	e, ok := errors.AsType[*Error](err)
-	if !ok {
-		return false
-	}
-	for _, c := range codes {
-		if e.SQLState == c {
-			return true
-		}
-	}
-	return false
+	return ok && slices.Contains(codes, e.SQLState)
 }

@@ -46,9 +46,9 @@ func (s *Store) HandedOver(ctx context.Context, handovers []store.Handover) erro
 		return nil
 	}
 	n := len(handovers)
-	ids, generations, times := make([][16]byte, n), make([]int32, n), make([]time.Time, n)
+	ids, generations, times := make([][16]byte, n), make([]int, n), make([]time.Time, n)
 	for i, h := range handovers {
-		ids[i], generations[i], times[i] = h.ID, int32(h.Generation), h.HandoverAt
+		ids[i], generations[i], times[i] = h.ID, h.Generation, h.HandoverAt
 	}
 	// The generation alone would not do: a worker may have claimed the task and
 	// put the notification back for the same delivery, with a later handover_at

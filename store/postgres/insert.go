@@ -165,7 +165,7 @@ type columns struct {
 	hash, payload                                          [][]byte
 	lang, miniprogram, priority, duplicates, queue         []string
 	state, class, reason, errmsg, field, receipt           []string
-	errcode, generation                                    []int32
+	errcode, generation                                    []int
 	due, expires                                           []*time.Time
 	delay, maxAge, handoverIn                              []int64
 }
@@ -191,8 +191,8 @@ func acceptanceColumns(acceptances []store.Acceptance) (*columns, error) {
 		c.priority, c.duplicates = append(c.priority, string(n.Priority)), append(c.duplicates, string(n.Duplicates))
 		c.queue, c.receipt = append(c.queue, n.Queue), append(c.receipt, string(n.Receipt))
 		c.state, c.class, c.reason = append(c.state, string(n.State)), append(c.class, string(n.Class)), append(c.reason, string(n.Reason))
-		c.errcode, c.errmsg, c.field = append(c.errcode, int32(n.Errcode)), append(c.errmsg, n.Errmsg), append(c.field, n.Field)
-		c.generation = append(c.generation, int32(n.Generation))
+		c.errcode, c.errmsg, c.field = append(c.errcode, n.Errcode), append(c.errmsg, n.Errmsg), append(c.field, n.Field)
+		c.generation = append(c.generation, n.Generation)
 		c.due, c.expires = append(c.due, nullTime(n.DueAt)), append(c.expires, nullTime(n.ExpiresAt))
 		c.delay, c.maxAge = append(c.delay, a.Delay.Microseconds()), append(c.maxAge, a.MaxAge.Microseconds())
 		c.handoverIn = append(c.handoverIn, a.HandoverIn.Microseconds())

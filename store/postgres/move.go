@@ -112,14 +112,14 @@ func queueMoves(b *pgx.Batch, moves []store.Move, answers []bool) {
 // moveColumns are moves as arrays for unnest.
 type moveColumns struct {
 	id                   [][16]byte
-	generation           []int32
+	generation           []int
 	state, class, reason []string
 	delay, maxAge        []int64
 	requeue              []bool
 }
 
 func (c *moveColumns) add(m store.Move) {
-	c.id, c.generation = append(c.id, m.ID), append(c.generation, int32(m.Generation))
+	c.id, c.generation = append(c.id, m.ID), append(c.generation, m.Generation)
 	c.state, c.class, c.reason = append(c.state, string(m.State)), append(c.class, string(m.Class)), append(c.reason, string(m.Reason))
 	c.delay, c.maxAge = append(c.delay, m.Delay.Microseconds()), append(c.maxAge, m.MaxAge.Microseconds())
 	c.requeue = append(c.requeue, m.Requeue)

@@ -29,10 +29,10 @@ const releasedSQL = `
 func queueReleases(b *pgx.Batch, releases []store.Release, answers []bool) {
 	n := len(releases)
 	ids, owners := make([][16]byte, n), make([][16]byte, n)
-	seqs, delays, requeues := make([]int32, n), make([]int64, n), make([]bool, n)
+	seqs, delays, requeues := make([]int, n), make([]int64, n), make([]bool, n)
 	for i, r := range releases {
 		ids[i], owners[i] = r.ID, r.Owner
-		seqs[i], delays[i], requeues[i] = int32(r.Seq), r.Delay.Microseconds(), r.Requeue
+		seqs[i], delays[i], requeues[i] = r.Seq, r.Delay.Microseconds(), r.Requeue
 	}
 	b.Queue(releaseSQL, ids, seqs, owners, delays, requeues, store.HandoverGrace.Microseconds())
 	b.Queue(releasedSQL, ids, seqs).Query(func(rows pgx.Rows) error {

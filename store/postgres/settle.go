@@ -104,20 +104,20 @@ type settlements struct {
 	id                                   [][16]byte
 	outcome, state, class, reason, field []string
 	errmsg, rid                          []string
-	seq, errcode                         []int32
+	seq, errcode                         []int
 	delay, latency, msgID                []int64
 	requeue, spend, unsure, assumed      []bool
 	at                                   []time.Time
 }
 
 func (c *settlements) add(s store.Settlement) {
-	c.id, c.seq = append(c.id, s.ID), append(c.seq, int32(s.Seq))
+	c.id, c.seq = append(c.id, s.ID), append(c.seq, s.Seq)
 	c.outcome, c.state, c.class = append(c.outcome, s.Attempt.Outcome), append(c.state, string(s.State)), append(c.class, string(s.Class))
 	c.reason, c.field = append(c.reason, string(s.Reason)), append(c.field, s.Field)
 	c.delay, c.requeue = append(c.delay, s.Delay.Microseconds()), append(c.requeue, s.Requeue)
 	c.spend, c.unsure, c.assumed = append(c.spend, s.Spend), append(c.unsure, s.Unsure), append(c.assumed, s.Assumed)
 	c.at, c.latency = append(c.at, s.Attempt.At), append(c.latency, s.Attempt.Latency.Microseconds())
-	c.errcode, c.errmsg = append(c.errcode, int32(s.Attempt.Errcode)), append(c.errmsg, s.Attempt.Errmsg)
+	c.errcode, c.errmsg = append(c.errcode, s.Attempt.Errcode), append(c.errmsg, s.Attempt.Errmsg)
 	c.rid, c.msgID = append(c.rid, s.Attempt.RID), append(c.msgID, s.Attempt.MsgID)
 }
 

@@ -47,7 +47,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		return nil, fmt.Errorf("open postgres store: %w", err)
 	}
 	if c.MaxConns > 0 {
-		config.MaxConns = int32(min(c.MaxConns, 10_000)) //nolint:gosec // bounded just here
+		config.MaxConns = int32(min(c.MaxConns, 10_000))
 		config.MinConns = min(config.MinConns, config.MaxConns)
 	}
 	config.AfterConnect = planByIndex

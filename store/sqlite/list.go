@@ -42,8 +42,14 @@ func conditions(f store.Filter) (string, []any) {
 		where, args = append(where, condition), append(args, values...)
 	}
 	for _, equal := range []struct{ column, value string }{
-		{"app", f.App}, {"producer", f.Producer}, {"ref", f.Ref}, {"user_id", f.UserID}, {"open_id", f.OpenID},
-		{"template_id", f.TemplateID}, {"class", string(f.Class)}, {"reason", string(f.Reason)},
+		{"app", f.App},
+		{"producer", f.Producer},
+		{"ref", f.Ref},
+		{"user_id", f.UserID},
+		{"open_id", f.OpenID},
+		{"template_id", f.TemplateID},
+		{"class", string(f.Class)},
+		{"reason", string(f.Reason)},
 	} {
 		if equal.value != "" {
 			add("n."+equal.column+" = ?", equal.value)

@@ -40,11 +40,12 @@ func scanLook(row scanner, now int64) (l store.Look, found bool, err error) {
 
 // look looks at one notification within a transaction.
 func (t *writeTx) look(ctx context.Context, id uuid.UUID) (l store.Look, found bool, err error) {
-	stmt, err := t.prepare(ctx, lookSQL)
-	if err != nil {
-		return store.Look{}, false, err
-	}
-	return scanLook(stmt.QueryRowContext(ctx, id[:]), t.now)
+	err = t.with(ctx, lookSQL, func(stmt *sql.Stmt) error {
+		var err error
+		l, found, err = scanLook(stmt.QueryRowContext(ctx, id[:]), t.now)
+		return err
+	})
+	return l, found, err
 }
 
 // Look returns the notifications that exist among ids, in the order of ids.

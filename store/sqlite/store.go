@@ -142,52 +142,50 @@ func (s *Store) write(ctx context.Context, op string, do func(tx *writeTx) error
 	return s.wrap(op, sqlTx.Commit())
 }
 
-// prepare prepares the query once per transaction, which also closes it.
-func (t *writeTx) prepare(ctx context.Context, query string) (*sql.Stmt, error) {
-	if stmt, ok := t.stmts[query]; ok {
-		return stmt, nil
-	}
-	stmt, err := t.tx.PrepareContext(ctx, query) //nolint:sqlclosecheck // the end of the transaction closes it
-	if err == nil {
+// with calls do with the prepared query, which is prepared once per transaction
+// and closed with it.
+func (t *writeTx) with(ctx context.Context, query string, do func(*sql.Stmt) error) error {
+	stmt, ok := t.stmts[query]
+	if !ok {
+		var err error
+		if stmt, err = t.tx.PrepareContext(ctx, query); err != nil {
+			return err
+		}
 		t.stmts[query] = stmt
 	}
-	return stmt, err
+	return do(stmt)
 }
 
 // exec runs the statement and returns how many rows it changed.
-func (t *writeTx) exec(ctx context.Context, query string, args ...any) (int, error) {
-	stmt, err := t.prepare(ctx, query)
-	if err != nil {
-		return 0, err
-	}
-	result, err := stmt.ExecContext(ctx, args...)
-	if err != nil {
-		return 0, err
-	}
-	n, err := result.RowsAffected()
-	return int(n), err
+func (t *writeTx) exec(ctx context.Context, query string, args ...any) (n int, err error) {
+	err = t.with(ctx, query, func(stmt *sql.Stmt) error {
+		result, err := stmt.ExecContext(ctx, args...)
+		if err != nil {
+			return err
+		}
+		changed, err := result.RowsAffected()
+		n = int(changed)
+		return err
+	})
+	return n, err
 }
 
 // row runs the query and takes its one row; sql.ErrNoRows when there is none.
 func (t *writeTx) row(ctx context.Context, query string, args, fields []any) error {
-	stmt, err := t.prepare(ctx, query)
-	if err != nil {
-		return err
-	}
-	return stmt.QueryRowContext(ctx, args...).Scan(fields...)
+	return t.with(ctx, query, func(stmt *sql.Stmt) error {
+		return stmt.QueryRowContext(ctx, args...).Scan(fields...)
+	})
 }
 
 // rows runs the query and calls each for every row.
 func (t *writeTx) rows(ctx context.Context, query string, args []any, each func(*sql.Rows) error) error {
-	stmt, err := t.prepare(ctx, query)
-	if err != nil {
-		return err
-	}
-	rows, err := stmt.QueryContext(ctx, args...)
-	if err != nil {
-		return err
-	}
-	return forEach(rows, each)
+	return t.with(ctx, query, func(stmt *sql.Stmt) error {
+		rows, err := stmt.QueryContext(ctx, args...)
+		if err != nil {
+			return err
+		}
+		return forEach(rows, each)
+	})
 }
 
 // query reads beside the writer.

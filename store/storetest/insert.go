@@ -49,8 +49,10 @@ func testInsertTimes(f *fixture) {
 		{"now", func(*store.Acceptance) {}, 0, time.Hour, 0},
 		{"delay", func(a *store.Acceptance) { a.Delay = time.Hour }, time.Hour, 2 * time.Hour, time.Hour},
 		{"grace", func(a *store.Acceptance) { a.HandoverIn = 3 * time.Minute }, 0, time.Hour, 3 * time.Minute},
-		{"due given", func(a *store.Acceptance) { a.Notification.DueAt, a.Delay = time.Now().Add(5*time.Hour), time.Hour },
-			5 * time.Hour, 6 * time.Hour, 5 * time.Hour},
+		{
+			"due given", func(a *store.Acceptance) { a.Notification.DueAt, a.Delay = time.Now().Add(5*time.Hour), time.Hour },
+			5 * time.Hour, 6 * time.Hour, 5 * time.Hour,
+		},
 		{"expiry given", func(a *store.Acceptance) { a.Notification.ExpiresAt = time.Now().Add(7 * time.Hour) }, 0, 7 * time.Hour, 0},
 	} {
 		n := f.accept(test.edit)

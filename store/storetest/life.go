@@ -101,33 +101,53 @@ func (f *fixture) lines() []line {
 		return waitFor(l.ID, "the doubt to be due", store.Look.Due)
 	}
 	return []line{
-		{"queued, due", func() store.Notification { return f.accept(bound) },
-			map[string]store.State{"claim": store.Sending, "cancel": store.Cancelled}},
-		{"queued, due later", func() store.Notification { return f.accept(bound, func(a *store.Acceptance) { a.Delay = time.Hour }) },
-			map[string]store.State{"cancel": store.Cancelled}},
-		{"queued, overdue", func() store.Notification { return f.accept(bound, past) },
-			map[string]store.State{"expiry": store.Expired, "cancel": store.Cancelled}},
+		{
+			"queued, due", func() store.Notification { return f.accept(bound) },
+			map[string]store.State{"claim": store.Sending, "cancel": store.Cancelled},
+		},
+		{
+			"queued, due later", func() store.Notification { return f.accept(bound, func(a *store.Acceptance) { a.Delay = time.Hour }) },
+			map[string]store.State{"cancel": store.Cancelled},
+		},
+		{
+			"queued, overdue", func() store.Notification { return f.accept(bound, past) },
+			map[string]store.State{"expiry": store.Expired, "cancel": store.Cancelled},
+		},
 		{"retrying, due", func() store.Notification {
 			_, l := f.claim(f.accept(bound))
 			return f.mustSettle(settlement(l, store.Retrying, "busy"))
 		}, map[string]store.State{"claim": store.Sending, "cancel": store.Cancelled}},
-		{"sending, lease alive", func() store.Notification { return sending(lease) },
-			map[string]store.State{"settlement": store.Sent}},
+		{
+			"sending, lease alive", func() store.Notification { return sending(lease) },
+			map[string]store.State{"settlement": store.Sent},
+		},
 		{"sending, lease over", func() store.Notification {
 			return waitFor(sending(time.Millisecond).ID, "the lease to be over", func(l store.Look) bool { return l.LeaseLeft() <= 0 })
 		}, map[string]store.State{"settlement": store.Sent, "expired leases": store.InDoubt}},
-		{"in doubt", func() store.Notification { return inDoubt(time.Hour) },
-			map[string]store.State{"settlement": store.Sent}},
-		{"in doubt, due, allow", func() store.Notification { return inDoubt(0) },
-			map[string]store.State{"settlement": store.Sent, "resolved doubts": store.Queued}},
-		{"in doubt, due, avoid", func() store.Notification { return inDoubt(0, avoid) },
-			map[string]store.State{"settlement": store.Sent, "resolved doubts": store.Dead}},
-		{"waiting, unbound", func() store.Notification { return waiting(store.ReasonUnbound) },
-			map[string]store.State{"binding": store.Queued, "cancel": store.Cancelled}},
-		{"waiting, no consent", func() store.Notification { return waiting(store.ReasonNoConsent) },
-			map[string]store.State{"cancel": store.Cancelled}},
-		{"waiting, template paused", func() store.Notification { return waiting(store.ReasonTemplatePaused) },
-			map[string]store.State{"resume": store.Queued, "cancel": store.Cancelled}},
+		{
+			"in doubt", func() store.Notification { return inDoubt(time.Hour) },
+			map[string]store.State{"settlement": store.Sent},
+		},
+		{
+			"in doubt, due, allow", func() store.Notification { return inDoubt(0) },
+			map[string]store.State{"settlement": store.Sent, "resolved doubts": store.Queued},
+		},
+		{
+			"in doubt, due, avoid", func() store.Notification { return inDoubt(0, avoid) },
+			map[string]store.State{"settlement": store.Sent, "resolved doubts": store.Dead},
+		},
+		{
+			"waiting, unbound", func() store.Notification { return waiting(store.ReasonUnbound) },
+			map[string]store.State{"binding": store.Queued, "cancel": store.Cancelled},
+		},
+		{
+			"waiting, no consent", func() store.Notification { return waiting(store.ReasonNoConsent) },
+			map[string]store.State{"cancel": store.Cancelled},
+		},
+		{
+			"waiting, template paused", func() store.Notification { return waiting(store.ReasonTemplatePaused) },
+			map[string]store.State{"resume": store.Queued, "cancel": store.Cancelled},
+		},
 		{"waiting, at its deadline", func() store.Notification {
 			return waitFor(waiting(store.ReasonUnbound, func(a *store.Acceptance) { a.MaxAge = 300 * time.Millisecond }).ID, "the deadline", store.Look.Overdue)
 		}, map[string]store.State{"expiry": store.Expired, "cancel": store.Cancelled}},

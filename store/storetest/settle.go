@@ -11,9 +11,6 @@ import (
 	"github.com/wxnotify/wxnotify/store"
 )
 
-// unmoved ignores what every change of a row touches.
-var unmoved = cmpopts.IgnoreFields(store.Notification{}, "UpdatedAt")
-
 // testSettle settles into every state, and checks each field that it moves.
 func testSettle(f *fixture) {
 	for name, test := range map[string]struct {
