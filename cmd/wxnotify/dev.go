@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,7 +12,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/cmd/internal/app"
 	"github.com/wxnotify/wxnotify/cmd/internal/config"
-	"github.com/wxnotify/wxnotify/store"
+	"github.com/wxnotify/wxnotify/store/sqlite"
 	"github.com/wxnotify/wxnotify/worker/wechat/simulator"
 )
 
@@ -35,8 +36,9 @@ func (p *program) devCommand() *cobra.Command {
 			"to stderr.\n\n" +
 			"--live keeps the embedded queue and store but calls the real WeChat for the apps\n" +
 			"that are set. It sends nothing of its own.",
-		GroupID: groupRun,
-		Args:    cobra.NoArgs,
+		GroupID:     groupRun,
+		Annotations: showsSettings(),
+		Args:        cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
 			case o.live && o.once:
@@ -54,7 +56,7 @@ func (p *program) devCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.BoolVar(&o.once, "once", false, "exit after the samples: with 0 only when every one ended as it should")
 	f.StringVar(&o.data, "data", "", "directory to keep state in (default: a temporary one)")
-	f.DurationVar(&o.latency, "latency", 50*time.Millisecond, "how long each simulated call takes")
+	f.DurationVar(&o.latency, "latency", 50*time.Millisecond, "how long each simulated send takes")
 	f.BoolVar(&o.live, "live", false, "call the real WeChat")
 	f.BoolVar(&o.yes, "yes", false, "with --live: do not ask")
 	return cmd
@@ -68,14 +70,14 @@ func (p *program) runDev(cmd *cobra.Command, o devOptions) (err error) {
 	}
 	c := app.DevConfig{
 		Config: cfg, Dir: o.data, Live: o.live,
-		Simulator: simulator.Config{Apps: []simulator.App{simulator.SeedApp()}, Latency: o.latency},
+		Simulator: simulator.Config{Apps: []simulator.App{simulator.SeedApp()}},
 	}
 	if wasSet(cfg, "LOG_LEVEL") {
 		c.Logger = p.logger(cfg)
 	}
 	d, err := app.OpenDev(ctx, c)
 	switch {
-	case errors.Is(err, store.ErrLocked):
+	case errors.Is(err, sqlite.ErrInUse):
 		return fmt.Errorf("%s is in use by another wxnotify: stop that one, or take another --data", o.data)
 	case err != nil:
 		return err
@@ -92,8 +94,9 @@ func (p *program) runDev(cmd *cobra.Command, o devOptions) (err error) {
 }
 
 func (p *program) runDevSamples(ctx context.Context, d *app.Dev, cfg *config.Config, o devOptions) error {
+	p.printf("Simulated WeChat: %s/_sim/  embedded Redis: %s\n", d.Simulator.URL, d.Redis.URL())
 	r := newDevRun(p, d, cfg)
-	if err := r.prepare(ctx); err != nil {
+	if err := r.prepare(ctx, o.latency); err != nil {
 		return err
 	}
 	if err := d.Start(ctx); err != nil {
@@ -127,12 +130,9 @@ func (p *program) runDevSamples(ctx context.Context, d *app.Dev, cfg *config.Con
 func (p *program) devConfig(cmd *cobra.Command, o devOptions) (*config.Config, error) {
 	var unused []string
 	note := func(name string) {
-		for _, known := range unused {
-			if known == name {
-				return
-			}
+		if !slices.Contains(unused, name) {
+			unused = append(unused, name)
 		}
-		unused = append(unused, name)
 	}
 	flags := config.GivenFlags(cmd.Flags())
 	for name := range flags {
@@ -166,7 +166,8 @@ func (p *program) devConfig(cmd *cobra.Command, o devOptions) (*config.Config, e
 			return nil, err
 		}
 	}
-	return cfg, p.devAdmin(cfg, o)
+	devAdmin(cfg, o)
+	return cfg, nil
 }
 
 // devBrings reports whether dev has something of its own in place of a setting.

@@ -12,17 +12,13 @@ const anyPort = "127.0.0.1:0"
 
 // devAdmin gives the console a password, and an address that is free unless one
 // was asked for.
-func (p *program) devAdmin(cfg *config.Config, o devOptions) error {
+func devAdmin(cfg *config.Config, o devOptions) {
 	if cfg.AdminPassword == "" {
 		cfg.AdminPassword = config.Secret(rand.Text())
 	}
-	if wasSet(cfg, "ADMIN_ADDR") {
-		return nil
-	}
-	if o.once || !free(cfg.AdminAddr) {
+	if !wasSet(cfg, "ADMIN_ADDR") && (o.once || !free(cfg.AdminAddr)) {
 		cfg.AdminAddr = anyPort
 	}
-	return nil
 }
 
 // wasSet reports whether a setting came from somewhere else than its default.

@@ -20,8 +20,8 @@ var (
 	devUsers = []devUser{liLei, hanMeimei, wangFang, zhangWei}
 )
 
-// ending is how a notification ends.
-type ending struct {
+// sampleEnd is how a notification ends.
+type sampleEnd struct {
 	state   store.State
 	class   store.Class
 	reason  store.Reason
@@ -43,40 +43,40 @@ type sample struct {
 	// rotated: someone else fetches a new token just before.
 	rotated bool
 
-	want ending
-	// answers are the errcodes of its calls, when nothing gets between.
-	answers []int
+	want sampleEnd
+	// answers are those of its calls, when nothing gets between.
+	answers string
 }
 
 // samples are the five notices of an office Mini Program, and four cases that
 // do not go straight. Their content is fixed, because a ref that comes again
 // with other content is refused: whoever changes a sample changes its ref.
 func samples() []sample {
-	sent := ending{state: store.Sent}
+	sent := sampleEnd{state: store.Sent}
 	return []sample{
 		{
-			title: "审批结果通知", user: liLei, want: sent, answers: []int{0},
+			title: "审批结果通知", user: liLei, want: sent, answers: "ok",
 			n: producer.Notification{
 				Ref: "dev-sample-1", TemplateID: simulator.SeedApproval, Page: "pages/approval/detail?id=1017",
 				Data: map[string]string{"phrase1": "已通过", "thing2": "办公用品领用", "name3": "王芳", "time4": "2026年3月2日 15:01"},
 			},
 		},
 		{
-			title: "领用单领用通知", user: hanMeimei, want: sent, answers: []int{0},
+			title: "领用单领用通知", user: hanMeimei, want: sent, answers: "ok",
 			n: producer.Notification{
 				Ref: "dev-sample-2", TemplateID: simulator.SeedPickup, Page: "pages/pickup/detail?no=LY20260302-0017",
 				Data: map[string]string{"character_string1": "LY20260302-0017", "thing2": "人体工学椅", "number3": "2", "time5": "2026年3月2日 16:30"},
 			},
 		},
 		{
-			title: "待审核通知", user: wangFang, want: sent, answers: []int{0},
+			title: "待审核通知", user: wangFang, want: sent, answers: "ok",
 			n: producer.Notification{
 				Ref: "dev-sample-3", TemplateID: simulator.SeedReview, Page: "pages/approval/todo", Priority: store.Critical,
 				Data: review("李雷"),
 			},
 		},
 		{
-			title: "数据报表生成通知", user: zhangWei, want: sent, answers: []int{0},
+			title: "数据报表生成通知", user: zhangWei, want: sent, answers: "ok",
 			n: producer.Notification{
 				Ref: "dev-sample-4", TemplateID: simulator.SeedReport, Page: "pages/report/list", Priority: store.Low,
 				// A long-term consent lets a duplicate through, a one-time one does not.
@@ -85,37 +85,37 @@ func samples() []sample {
 			},
 		},
 		{
-			title: "工单完成提醒", user: liLei, want: sent, answers: []int{0},
+			title: "工单完成提醒", user: liLei, want: sent, answers: "ok",
 			n: producer.Notification{
 				Ref: "dev-sample-5", TemplateID: simulator.SeedWorkOrder, Page: "pages/order/detail?no=GD-88021",
 				Data: workOrder("GD-88021"),
 			},
 		},
 		{
-			title: "retry: first call refused, 43108", user: hanMeimei, want: sent, answers: []int{43108, 0}, busyOnce: true,
+			title: "retry: first call refused, 43108", user: hanMeimei, want: sent, answers: "43108, ok", busyOnce: true,
 			n: producer.Notification{
 				Ref: "dev-sample-6", TemplateID: simulator.SeedApproval, Page: "pages/approval/detail?id=1018",
 				Data: map[string]string{"phrase1": "未通过", "thing2": "出差申请", "name3": "王芳", "time4": "2026年3月2日 15:04"},
 			},
 		},
 		{
-			title: "no consent: user said no", user: wangFang, refused: true, answers: []int{43101},
-			want: ending{store.Dead, store.ClassRefused, store.ReasonNotSubscribed, 43101, ""},
+			title: "no consent: user said no", user: wangFang, refused: true, answers: "43101",
+			want: sampleEnd{store.Dead, store.ClassRefused, store.ReasonNotSubscribed, 43101, ""},
 			n: producer.Notification{
 				Ref: "dev-sample-7", TemplateID: simulator.SeedPickup,
 				Data: map[string]string{"character_string1": "LY20260302-0018", "thing2": "显示器", "number3": "1", "time5": "2026年3月2日 17:00"},
 			},
 		},
 		{
-			title: "bad field: thing1 over 20", user: zhangWei, answers: []int{47003},
-			want: ending{store.Dead, store.ClassFault, store.ReasonRejected, 47003, "thing1"},
+			title: "bad field: thing1 over 20", user: zhangWei, answers: "47003",
+			want: sampleEnd{store.Dead, store.ClassFault, store.ReasonRejected, 47003, "thing1"},
 			n: producer.Notification{
 				Ref: "dev-sample-8", TemplateID: simulator.SeedReview,
 				Data: review("李雷（设备部电工班组长，代三号车间全体员工申请）"),
 			},
 		},
 		{
-			title: "token rotated by another system", user: hanMeimei, want: sent, answers: []int{40001, 0}, rotated: true,
+			title: "token rotated by another system", user: hanMeimei, want: sent, answers: "40001, ok", rotated: true,
 			n: producer.Notification{
 				Ref: "dev-sample-9", TemplateID: simulator.SeedWorkOrder, Page: "pages/order/detail?no=GD-88022",
 				Data: workOrder("GD-88022"),
@@ -147,14 +147,14 @@ func (s sample) notification() producer.Notification {
 // a doubt, which an earlier process left that was killed in mid-call, nobody
 // knows whether WeChat took the message: it is not sent again where duplicates
 // are to be avoided, and a refusal no longer proves anything.
-func (s sample) expected(row store.Notification) ending {
+func (s sample) expected(row store.Notification) sampleEnd {
 	switch {
 	case row.Doubts == 0:
 		return s.want
 	case s.n.Duplicates == store.DuplicatesAvoid:
-		return ending{store.Dead, store.ClassFault, store.ReasonInDoubt, 0, ""}
+		return sampleEnd{store.Dead, store.ClassFault, store.ReasonInDoubt, 0, ""}
 	case s.refused:
-		return ending{store.Dead, store.ClassFault, store.ReasonInDoubt, s.want.errcode, ""}
+		return sampleEnd{store.Dead, store.ClassFault, store.ReasonInDoubt, s.want.errcode, ""}
 	}
 	return s.want
 }

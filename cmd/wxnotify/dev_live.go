@@ -1,0 +1,96 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/term"
+
+	"github.com/wxnotify/wxnotify/cmd/internal/app"
+	"github.com/wxnotify/wxnotify/cmd/internal/config"
+)
+
+// runDevLive serves the embedded queue against the real WeChat.
+func (p *program) runDevLive(ctx context.Context, d *app.Dev, cfg *config.Config, o devOptions) error {
+	open, err := openCount(ctx, d.Store)
+	if err != nil {
+		return err
+	}
+	ids := make([]string, len(cfg.Apps))
+	for i, a := range cfg.Apps {
+		ids[i] = a.AppID
+	}
+	p.printf("dev --live sends to the real users of %s through %s.\n", strings.Join(ids, ", "), cfg.APIBaseURL)
+	if open > 0 {
+		p.printf("%s in %s goes out at once.\n", count(open, "open notification"), d.Dir)
+	}
+	if !o.yes {
+		if err := p.askYes(ctx, "Go on?"); err != nil {
+			return err
+		}
+	}
+	if err := d.Start(ctx); err != nil {
+		return err
+	}
+	var b strings.Builder
+	b.WriteString("Look at\n")
+	console(&b, d, cfg)
+	line(&b, "data", d.Dir, "")
+	if d.LogFile != "" {
+		line(&b, "log", d.LogFile, "")
+	}
+	b.WriteString("\nSend one, with an openid, template and keys of your own\n\n")
+	b.WriteString(enqueueExample(d, `{"template_id":"TEMPLATE_ID","page":"pages/index/index",`+
+		`"openid":"OPENID","data":{"thing1":"TEXT"}}`))
+	if err := p.print(b.String() + "\n"); err != nil {
+		return err
+	}
+	p.printf("Running. Ctrl-C stops.\n")
+	<-ctx.Done()
+	p.printf("Stopping.\n")
+	return nil
+}
+
+// openCount counts the notifications that may still be sent.
+func openCount(ctx context.Context, s app.Store) (int, error) {
+	counts, err := s.CountByState(ctx, "")
+	if err != nil {
+		return 0, fmt.Errorf("count open notifications: %w", err)
+	}
+	n := 0
+	for state, c := range counts {
+		if !state.Final() {
+			n += c
+		}
+	}
+	return n, nil
+}
+
+// askYes asks on the terminal whether to go on; anything but yes is
+// errNotConfirmed. Without a terminal there is nobody to ask: a script has to
+// say --yes.
+func (p *program) askYes(ctx context.Context, question string) error {
+	if f, ok := p.stdin.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
+		return usagef("stdin is no terminal, so nobody can be asked: give --yes if that is what you want")
+	}
+	p.printf("%s [y/N] ", question)
+	answer := make(chan string, 1)
+	go func() {
+		// It ends with the process when the question is never answered; the end of
+		// the input is a no.
+		line, _ := bufio.NewReader(p.stdin).ReadString('\n')
+		answer <- strings.ToLower(strings.TrimSpace(line))
+	}()
+	select {
+	case text := <-answer:
+		if text == "y" || text == "yes" {
+			return nil
+		}
+		return errNotConfirmed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/wxnotify/wxnotify/cmd/internal/app"
+	"github.com/wxnotify/wxnotify/cmd/internal/config"
+	"github.com/wxnotify/wxnotify/worker/task"
+	"github.com/wxnotify/wxnotify/worker/wechat/simulator"
+)
+
+// next says what there is to look at and to try, in commands that work as they
+// stand in a directory of this module.
+func (r *devRun) next(keeps bool) string {
+	var b strings.Builder
+	b.WriteString("\nLook at\n")
+	line(&b, "phones", r.d.Simulator.URL+"/_sim/", "what users received")
+	console(&b, r.d, r.cfg)
+	for _, s := range r.results {
+		if s.want.field != "" && s.handedIn() && r.d.Worker.AdminAddr != "" {
+			line(&b, "", consoleURL(r.d)+"/queues/"+task.Queue("", "", s.row.Priority)+"/tasks/"+
+				task.ID(s.row.ID, s.row.Generation), "the dead letter of the bad field")
+		}
+	}
+	line(&b, "data", r.d.Dir, map[bool]string{true: "kept: start again with the same --data to go on", false: "removed at the end; --data DIR keeps it"}[keeps])
+	if r.d.LogFile != "" {
+		line(&b, "log", r.d.LogFile, "")
+	}
+
+	b.WriteString("\nSend one more, as any program with an asynq client does (again and again: zhangwei's consent is long-term)\n\n")
+	b.WriteString(enqueueExample(r.d, `{"template_id":"`+simulator.SeedReport+`","page":"pages/report/detail?id=1",`+
+		`"user_id":"`+zhangWei.id+`","data":{"thing1":"设备领用周报","thing2":"2026年第9周"}}`))
+	b.WriteString("\nMake the simulated WeChat fail twice, then send one more and look at the queue\n\n")
+	b.WriteString("  curl -H 'Content-Type: application/json' " + r.d.Simulator.URL + "/_sim/faults \\\n" +
+		"    -d '{\"api\":\"subscribe_send\",\"action\":\"status\",\"status\":503,\"retry_after_seconds\":1,\"count\":2}'\n\n")
+	return b.String()
+}
+
+// console adds the lines of the admin listener.
+func console(b *strings.Builder, d *app.Dev, cfg *config.Config) {
+	if d.Worker.AdminAddr == "" {
+		return
+	}
+	login := "user admin, the password of ADMIN_PASSWORD"
+	if !wasSet(cfg, "ADMIN_PASSWORD") {
+		login = "user admin, password " + cfg.AdminPassword.Reveal()
+	}
+	line(b, "queues", consoleURL(d), "asynqmon; "+login)
+	line(b, "metrics", "http://"+d.Worker.AdminAddr+"/metrics", "")
+}
+
+func consoleURL(d *app.Dev) string { return "http://" + d.Worker.AdminAddr + "/admin/queues" }
+
+// line is one thing to look at.
+func line(b *strings.Builder, name, where, what string) {
+	b.WriteString("  " + name + strings.Repeat(" ", max(1, 9-len(name))) + where)
+	if what != "" {
+		b.WriteString("   " + what)
+	}
+	b.WriteString("\n")
+}
+
+// enqueueExample is a program that puts a task on the embedded queue with
+// nothing but asynq, and the command that runs it.
+func enqueueExample(d *app.Dev, payload string) string {
+	return "  cat > /tmp/enqueue.go <<'EOF'\n" + enqueueProgram(d, payload) + "EOF\n  go run /tmp/enqueue.go\n"
+}
+
+func enqueueProgram(d *app.Dev, payload string) string {
+	return "package main\n\n" +
+		"import \"github.com/hibiken/asynq\"\n\n" +
+		"func main() {\n" +
+		"\tredis, err := asynq.ParseRedisURI(\"" + d.Redis.URL() + "\")\n" +
+		"\tif err == nil {\n" +
+		"\t\t_, err = asynq.NewClient(redis).Enqueue(asynq.NewTask(\"" + task.Type + "\", []byte(`" + payload + "`)))\n" +
+		"\t}\n" +
+		"\tif err != nil {\n\t\tpanic(err)\n\t}\n" +
+		"}\n"
+}
