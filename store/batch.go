@@ -125,7 +125,9 @@ type Release struct {
 }
 
 // Move changes a notification without an attempt: from queued or retrying in
-// this generation (a replay: from dead) to State.
+// this generation (a replay: from dead; to cancelled also from waiting) to
+// State. To waiting for template_paused it applies only while the template is
+// paused: nobody would wake the notification otherwise.
 type Move struct {
 	ID         uuid.UUID
 	Generation int

@@ -139,25 +139,6 @@ func (b Binding) Check() error {
 	return checkKey("app", b.App, "user_id", b.UserID, "openid", b.OpenID, "unionid", b.UnionID)
 }
 
-// LatestBindings drops every binding that a later one of the slice overrides:
-// one for the same user, or for the same openid, of the same app.
-func LatestBindings(bindings []Binding) []Binding {
-	type key struct{ app, value string }
-	users := make(map[key]bool, len(bindings))
-	openIDs := make(map[key]bool, len(bindings))
-	latest := make([]Binding, 0, len(bindings))
-	for _, b := range slices.Backward(bindings) {
-		user, openID := key{b.App, b.UserID}, key{b.App, b.OpenID}
-		if users[user] || openIDs[openID] {
-			continue
-		}
-		users[user], openIDs[openID] = true, true
-		latest = append(latest, b)
-	}
-	slices.Reverse(latest)
-	return latest
-}
-
 // maxKey is the longest text, in bytes, that is part of an index: two of them
 // still fit the 2,704 bytes that PostgreSQL can index.
 const maxKey = 1024
@@ -181,41 +162,4 @@ func checkText(pairs ...string) error {
 		}
 	}
 	return nil
-}
-
-// PageSize is the Limit that counts: 50 when none is given, and 500 at most.
-func (f Filter) PageSize() int {
-	if f.Limit <= 0 {
-		return 50
-	}
-	return min(f.Limit, 500)
-}
-
-// CountBound counts what binding does: bindings are those to make, without
-// contradictions, and before are those that had the same user or the same
-// openid. Each binding counts once; Moved goes before Created and Changed.
-func CountBound(bindings, before []Binding) Bound {
-	type key struct{ app, value string }
-	openIDOf := make(map[key]string, len(before))
-	userOf := make(map[key]string, len(before))
-	for _, b := range before {
-		openIDOf[key{b.App, b.UserID}] = b.OpenID
-		userOf[key{b.App, b.OpenID}] = b.UserID
-	}
-	var bound Bound
-	for _, b := range bindings {
-		user, taken := userOf[key{b.App, b.OpenID}]
-		openID, known := openIDOf[key{b.App, b.UserID}]
-		switch {
-		case taken && user != b.UserID:
-			bound.Moved++
-		case taken:
-			bound.Unchanged++
-		case known && openID != b.OpenID:
-			bound.Changed++
-		default:
-			bound.Created++
-		}
-	}
-	return bound
 }

@@ -1,8 +1,9 @@
 // Package store says what is remembered about a notification: its fields, its
 // states, who may move it from one state to the next, and the errors a store
-// returns. It holds types only and imports nothing of the program; the
-// statements that keep the rules live in store/postgres and store/sqlite, and
-// store/storetest holds both to one behaviour.
+// returns. It holds types, and the rules about arguments that every store
+// applies, and imports nothing of the program; the statements that keep the
+// rules live in store/postgres and store/sqlite, and store/storetest holds both
+// to one behaviour.
 //
 // Rules that every implementation keeps:
 //

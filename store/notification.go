@@ -134,7 +134,7 @@ type Binding struct {
 	UpdatedAt time.Time
 }
 
-// Bound counts what Bind did.
+// Bound counts what Bind did, each binding once; Moved goes before the others.
 type Bound struct {
 	Created   int // new bindings
 	Changed   int // the user had another openid
@@ -163,6 +163,14 @@ type Filter struct {
 	// of adopted raw tasks do not carry time, so order is by CreatedAt, ID.
 	Before Cursor
 	Limit  int // 0 means 50; at most 500
+}
+
+// PageSize is the Limit that counts: 50 when none is given, and 500 at most.
+func (f Filter) PageSize() int {
+	if f.Limit <= 0 {
+		return 50
+	}
+	return min(f.Limit, 500)
 }
 
 // Cursor marks a place in a listing. The zero value is its start.
