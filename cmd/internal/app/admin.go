@@ -34,7 +34,7 @@ func (w *Worker) admin(ctx context.Context, p Parts) error {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(w.Registry, promhttp.HandlerOpts{}))
 	if p.Config.AdminPassword != "" {
 		mon := newAsynqmon(w.client(p, sharedTuning()))
-		guarded := basicAuth(string(p.Config.AdminPassword), mon)
+		guarded := basicAuth(p.Config.AdminPassword.Reveal(), mon)
 		mux.Handle(queuesPath+"/", guarded)
 		mux.Handle(queuesPath, guarded)
 		mux.Handle("GET /admin/{$}", http.RedirectHandler(queuesPath, http.StatusFound))

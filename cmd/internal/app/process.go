@@ -154,7 +154,7 @@ func (w *Worker) apps(p Parts, client *wechat.Client, shared redis.UniversalClie
 // tokens is the token manager of one app.
 func (w *Worker) tokens(p Parts, a config.App, client *wechat.Client, cache wechat.Cache) (*wechat.Tokens, error) {
 	cfg := wechat.TokensConfig{
-		App:    wechat.App{AppID: a.AppID, Secret: string(a.Secret)},
+		App:    wechat.App{AppID: a.AppID, Secret: a.Secret.Reveal()},
 		Client: client, Cache: cache, Logger: p.Logger, Registerer: w.Registry,
 	}
 	switch a.TokenSource.Kind {
