@@ -45,9 +45,11 @@ func (p *program) root() *cobra.Command {
 	root.SetUsageTemplate(usageTemplate)
 	root.AddCommand(
 		p.usersCommand(),
+		p.sendCommand(),
 		p.templatesCommand(),
 		p.configCommand(),
 		p.migrateCommand(),
+		p.doctorCommand(),
 		p.versionCommand(),
 	)
 	onlyHolds(root)

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -103,6 +105,7 @@ func parseLine(b []byte, cfg *config.Config) (producer.Notification, task.FieldE
 	if _, known := cfg.App(n.App); !known {
 		o.add(task.FieldError{Field: "app", Reason: "is not among the apps that are set"})
 	}
+	slices.SortFunc(o.faults, func(a, b task.FieldError) int { return strings.Compare(a.Field, b.Field) })
 	return n, o.faults
 }
 

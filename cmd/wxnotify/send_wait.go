@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -182,49 +180,49 @@ func whatToDo(state store.State, reason store.Reason) string {
 		return "give it a later --expires-at, and see what kept it from being sent"
 	case store.ReasonBudget:
 		return "WeChat was busy at every attempt: send again later"
-	default:
+	case store.ReasonDeadline:
+		return "the task's own deadline went by on the queue: see whether workers keep up"
+	case store.ReasonMalformed, store.ReasonUnknownType, store.ReasonUnknownApp, store.ReasonRowMissing:
+		return "see what put the task on the queue"
+	case store.ReasonTemplate, store.ReasonPage, store.ReasonBadAddress, store.ReasonRejected, store.ReasonUnknownCode:
+		return "correct what errmsg names, and send again"
+	case store.ReasonNone, store.ReasonErased, store.ReasonByAdmin:
 	}
 	switch state {
 	case store.Queued:
 		return "no worker took it: is wxnotify worker running, with the same REDIS_URL and apps? wxnotify doctor tells more"
 	case store.Retrying, store.Sending, store.InDoubt, store.Waiting:
 		return "it is not over: a worker goes on with it"
-	default:
+	case store.Sent, store.Dead, store.Expired, store.Cancelled:
 	}
 	return ""
 }
 
-// text is m for people: the state, then what is known, one thing a line.
+// text is m for people.
 func (m sentMessage) text() string {
 	e := m.ending
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s  %s\n", m.State, m.ID)
-	line := func(name, text string) {
-		if text != "" {
-			fmt.Fprintf(&b, "  %-9s %s\n", name, cell(text))
-		}
-	}
+	duplicate, assumed, attempts := "", "", ""
 	if m.Duplicate {
-		line("duplicate", "accepted before, with this ref")
+		duplicate = "accepted before, with this ref"
 	}
-	line("class", string(e.Class))
-	line("reason", string(e.Reason))
-	if e.Errcode != 0 {
-		line("errcode", strconv.Itoa(e.Errcode))
-	}
-	line("errmsg", e.Errmsg)
-	line("field", e.Field)
-	line("meaning", e.Meaning)
-	line("do", e.Do)
 	if e.Assumed {
-		line("assumed", "concluded from a doubt: no answer of WeChat says so")
+		assumed = "concluded from a doubt: no answer of WeChat says so"
 	}
-	if e.MsgID != 0 {
-		line("msgid", strconv.FormatInt(e.MsgID, 10))
-	}
-	line("rid", e.RID)
 	if e.Attempts > 0 {
-		line("attempts", fmt.Sprintf("%d, the last took %d ms", e.Attempts, e.Latency))
+		attempts = fmt.Sprintf("%d, the last took %d ms", e.Attempts, e.Latency)
 	}
-	return b.String()
+	return facts(fmt.Sprintf("%s  %s", m.State, m.ID), [][2]string{
+		{"duplicate", duplicate},
+		{"class", string(e.Class)},
+		{"reason", string(e.Reason)},
+		{"errcode", number(int64(e.Errcode))},
+		{"errmsg", e.Errmsg},
+		{"field", e.Field},
+		{"meaning", e.Meaning},
+		{"do", e.Do},
+		{"assumed", assumed},
+		{"msgid", number(e.MsgID)},
+		{"rid", e.RID},
+		{"attempts", attempts},
+	})
 }
