@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -135,8 +136,8 @@ func (p *program) devConfig(cmd *cobra.Command, o devOptions) (*config.Config, e
 		}
 	}
 	flags := config.GivenFlags(cmd.Flags())
-	for name := range flags {
-		if !o.live && strings.HasPrefix(name, "wechat-") {
+	for _, name := range slices.Sorted(maps.Keys(flags)) {
+		if !o.live && (name == config.FileFlag || strings.HasPrefix(name, "wechat-")) {
 			note("--" + name)
 			delete(flags, name)
 		}
@@ -145,13 +146,14 @@ func (p *program) devConfig(cmd *cobra.Command, o devOptions) (*config.Config, e
 		Flags: flags,
 		LookupEnv: func(name string) (string, bool) {
 			text, ok := p.lookupEnv(name)
-			if !ok || !devBrings(name, o.live) {
+			if !devBrings(name, o.live) {
 				return text, ok
 			}
 			if text != "" {
 				note(name)
 			}
-			return "", false
+			text, ok = devApp[name]
+			return text, ok && !o.live
 		},
 		ReadFile: p.readFile,
 	})
@@ -168,6 +170,12 @@ func (p *program) devConfig(cmd *cobra.Command, o devOptions) (*config.Config, e
 	}
 	devAdmin(cfg, o)
 	return cfg, nil
+}
+
+// devApp is the app of the simulated WeChat, as settings.
+var devApp = map[string]string{
+	"WECHAT_APPID":  simulator.SeedApp().AppID,
+	"WECHAT_SECRET": simulator.SeedApp().Secret,
 }
 
 // devBrings reports whether dev has something of its own in place of a setting.

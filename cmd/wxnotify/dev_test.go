@@ -52,7 +52,7 @@ func TestDevOnce(t *testing.T) {
 		"WECHAT_APPID": "wxreal", "WECHAT_SECRET": "r34l-secret", "WECHAT_API_BASE_URL": "http://127.0.0.1:1",
 		"REDIS_URL": "not a URL", "DATABASE_URL": "mysql://elsewhere", "WXNOTIFY_CONFIG": "/no/such/file",
 	}}
-	got := real.run(t, "dev", "--once", "--wechat-appid", "wxother")
+	got := real.run(t, "dev", "--once", "--wechat-appid", "wxother", "--config", "/no/such/file")
 	if got.code != exitOK {
 		t.Fatalf("exit code %d\n%s%s", got.code, got.stdout, got.stderr)
 	}
@@ -72,7 +72,7 @@ func TestDevOnce(t *testing.T) {
 			said = text
 		}
 	}
-	for _, name := range []string{"--wechat-appid", "WECHAT_APPID", "WECHAT_SECRET", "WECHAT_API_BASE_URL", "REDIS_URL", "DATABASE_URL", "WXNOTIFY_CONFIG"} {
+	for _, name := range []string{"--config", "--wechat-appid", "WECHAT_APPID", "WECHAT_SECRET", "WECHAT_API_BASE_URL", "REDIS_URL", "DATABASE_URL", "WXNOTIFY_CONFIG"} {
 		if !strings.Contains(said, name) {
 			t.Errorf("%s is not said to be unused: %q", name, said)
 		}

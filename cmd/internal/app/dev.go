@@ -119,20 +119,23 @@ func (d *Dev) openStore(ctx context.Context) error {
 	return nil
 }
 
-// simulate starts a WeChat and makes its apps the only ones there are.
+// simulate starts a WeChat and makes its apps the only ones there are. Of the
+// settings only an app's rate is kept: a real token source must not be touched.
 func (d *Dev) simulate(ctx context.Context, c simulator.Config) (err error) {
 	if d.Simulator, err = ServeSimulator(ctx, "127.0.0.1:0", c, d.logger); err != nil {
 		return err
 	}
 	d.stops.add("simulator", d.Simulator.Stop)
-	d.cfg.APIBaseURL, d.cfg.Apps = d.Simulator.URL, nil
+	apps := make([]config.App, len(c.Apps))
 	for i, a := range c.Apps {
-		d.cfg.Apps = append(d.cfg.Apps, config.App{
-			AppID: a.AppID, Secret: config.Secret(a.Secret), Default: i == 0,
+		set, _ := d.cfg.App(a.AppID)
+		apps[i] = config.App{
+			AppID: a.AppID, Secret: config.Secret(a.Secret), Default: i == 0, MaxSendRate: set.MaxSendRate,
 			TokenSource:      config.TokenSource{Kind: config.TokenStable},
 			MiniprogramState: config.Formal, Lang: config.LangCN,
-		})
+		}
 	}
+	d.cfg.APIBaseURL, d.cfg.Apps = d.Simulator.URL, apps
 	return nil
 }
 
