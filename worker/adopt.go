@@ -25,8 +25,7 @@ func (d *delivery) adopt() (store.Look, error) {
 		a := d.ownRow(store.Dead, store.ReasonMalformed)
 		a.Notification.Payload = capped(d.task.Payload())
 		a.Notification.Errmsg = err.Error()
-		var faults task.FieldErrors
-		if errors.As(err, &faults) {
+		if faults, ok := errors.AsType[task.FieldErrors](err); ok {
 			a.Notification.Field = faults.First()
 		}
 		return d.insist(a)
@@ -84,7 +83,7 @@ func (d *delivery) insist(a store.Acceptance) (store.Look, error) {
 			return store.Look{}, d.unread(err)
 		case !errors.Is(err, store.ErrUnavailable):
 			d.log().Error("raw task not adopted", zap.Error(err))
-			return store.Look{}, &handBack{after: 30 * time.Second, why: "the task was not adopted"}
+			return store.Look{}, &handBackError{after: 30 * time.Second, why: "the task was not adopted"}
 		}
 		t := time.NewTimer(d.s.w.looker.pause)
 		select {

@@ -13,18 +13,18 @@ import (
 )
 
 // What a handler answers asynq is one of three things: nil (the delivery is
-// done), a handBack (the delivery comes back later and costs nothing), or a
+// done), a handBackError (the delivery comes back later and costs nothing), or a
 // deadError (the delivery is archived, as a view of a dead letter). asynq stores
 // the text of an error in Redis and asynqmon shows it, so these texts are made
 // of closed lists and numbers only.
 
-// handBack returns a delivery unclaimed, or to wait for a short retry.
-type handBack struct {
+// handBackError returns a delivery unclaimed, or to wait for a short retry.
+type handBackError struct {
 	after time.Duration
 	why   string // constant text
 }
 
-func (h *handBack) Error() string { return "handed back: " + h.why }
+func (h *handBackError) Error() string { return "handed back: " + h.why }
 
 // deadError is the marker a death leaves in the archived task. Its prefix
 // "dead <seq>:" lets a later delivery tell a person's "run" in asynqmon from a
@@ -65,11 +65,11 @@ func isMarker(lastErr string, n store.Notification) bool {
 // errPanic is what asynq is told of a panic: its value may hold anything.
 var errPanic = errors.New("internal fault, see the log")
 
-// isFailure says which errors spend one of asynq's retries. Only a handBack
+// isFailure says which errors spend one of asynq's retries. Only a handBackError
 // does not; a lease that expired must, or a task that kills its worker would
 // come back for ever at full speed.
 func isFailure(err error) bool {
-	var h *handBack
+	var h *handBackError
 	return !errors.As(err, &h)
 }
 
@@ -82,7 +82,7 @@ const defaultRetryDelay = 5 * time.Second
 // result is rounded so that the cut falls after the wanted moment.
 func retryDelay(_ int, err error, _ *asynq.Task) time.Duration {
 	d := defaultRetryDelay
-	var h *handBack
+	var h *handBackError
 	switch {
 	case errors.As(err, &h):
 		d = h.after

@@ -36,8 +36,8 @@ func TestIsFailure(t *testing.T) {
 		err  error
 		want bool
 	}{
-		{&handBack{}, false},
-		{fmt.Errorf("wrapped: %w", &handBack{}), false},
+		{&handBackError{}, false},
+		{fmt.Errorf("wrapped: %w", &handBackError{}), false},
 		{asynq.ErrLeaseExpired, true}, // or a task that kills its worker never ends
 		{context.DeadlineExceeded, true},
 		{context.Canceled, true},

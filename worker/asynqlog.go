@@ -12,8 +12,11 @@ import (
 type asynqLogger struct{ l *zap.Logger }
 
 func (a *asynqLogger) Debug(args ...any) { a.l.Debug("asynq", zap.String("text", fmt.Sprint(args...))) }
-func (a *asynqLogger) Info(args ...any)  { a.l.Info("asynq", zap.String("text", fmt.Sprint(args...))) }
-func (a *asynqLogger) Warn(args ...any)  { a.l.Warn("asynq", zap.String("text", fmt.Sprint(args...))) }
+
+func (a *asynqLogger) Info(args ...any) { a.l.Info("asynq", zap.String("text", fmt.Sprint(args...))) }
+
+func (a *asynqLogger) Warn(args ...any) { a.l.Warn("asynq", zap.String("text", fmt.Sprint(args...))) }
+
 func (a *asynqLogger) Error(args ...any) { a.l.Error("asynq", zap.String("text", fmt.Sprint(args...))) }
 
 // Fatal is called by asynq for a Redis it cannot work with; it must not return.

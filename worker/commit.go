@@ -57,11 +57,7 @@ func newCommitter(s Store, l *zap.Logger, away func(bool)) *committer {
 }
 
 func (c *committer) start() {
-	c.wg.Add(1)
-	go func() {
-		defer c.wg.Done()
-		c.run()
-	}()
+	c.wg.Go(c.run)
 }
 
 // stop ends the committer; nobody may be waiting in do.
@@ -103,14 +99,12 @@ func (c *committer) run() {
 	work := make(chan []*item)
 	idle := make(chan struct{}, 1)
 	idle <- struct{}{}
-	c.wg.Add(1)
-	go func() {
-		defer c.wg.Done()
+	c.wg.Go(func() {
 		for batch := range work {
 			c.write(batch)
 			idle <- struct{}{}
 		}
-	}()
+	})
 	defer close(work)
 
 	var pending []*item

@@ -41,7 +41,7 @@ func (l *looker) look(ctx context.Context, id uuid.UUID) (store.Look, error) {
 		l.pending = append(l.pending, r)
 		if !l.running {
 			l.running = true
-			go l.run()
+			go l.run() //nolint:gosec // G118: the read is shared by callers whose contexts end at different times
 		}
 		l.mu.Unlock()
 		select {

@@ -246,7 +246,7 @@ func TestReactionToTransportFailures(t *testing.T) {
 // Nothing was written: the message costs nothing and nothing is in doubt.
 func TestReactionToUnreachable(t *testing.T) {
 	t.Parallel()
-	closed, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a port that nobody listens on
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -81,7 +81,7 @@ func (d *delivery) unread(err error) error {
 	if !stopped(d.ctx) {
 		d.log().Error("row not read", zap.Error(err))
 	}
-	return &handBack{after: 5 * time.Second, why: "the store does not answer"}
+	return &handBackError{after: 5 * time.Second, why: "the store does not answer"}
 }
 
 // run takes one delivery from the look to the answer.
@@ -253,7 +253,7 @@ func (d *delivery) claim(look store.Look) (*claim, error) {
 		if d.raw {
 			return nil, nil
 		}
-		return nil, &handBack{after: time.Second, why: "the claim came too late"}
+		return nil, &handBackError{after: time.Second, why: "the claim came too late"}
 	}
 	return c, nil
 }
@@ -335,7 +335,7 @@ func (d *delivery) settle(n store.Look, p plan) (next *store.Look, answer error)
 		if s.Requeue {
 			return nil, nil
 		}
-		return nil, &handBack{after: s.Delay, why: "to be sent again"}
+		return nil, &handBackError{after: s.Delay, why: "to be sent again"}
 	case store.Sent, store.InDoubt, store.Waiting:
 	case store.Queued, store.Sending, store.Expired, store.Cancelled:
 	}
@@ -353,7 +353,7 @@ func (d *delivery) later(after time.Duration, why string) error {
 	if d.raw && retried >= most {
 		return d.move(store.Move{State: store.Retrying, Delay: after, Requeue: true})
 	}
-	return &handBack{after: after, why: why}
+	return &handBackError{after: after, why: why}
 }
 
 // move changes the row without an attempt and acknowledges; when the row has
@@ -363,7 +363,7 @@ func (d *delivery) move(m store.Move) error {
 	ok, err := d.s.w.committer.move(m)
 	if err != nil {
 		d.log().Error("row not moved", zap.String("to", string(m.State)), zap.Error(err))
-		return &handBack{after: 30 * time.Second, why: "the store refused a change"}
+		return &handBackError{after: 30 * time.Second, why: "the store refused a change"}
 	}
 	if ok {
 		d.s.w.metrics.moved(d.s.app.ID, m)
@@ -390,6 +390,12 @@ func (d *delivery) kill(reason store.Reason, class store.Class) error {
 	return deathOf(look.Notification)
 }
 
+// unsendable are the deaths of tasks that never became a message: there is
+// nothing that a replay could send.
+var unsendable = map[store.Reason]bool{
+	store.ReasonMalformed: true, store.ReasonUnknownType: true, store.ReasonUnknownApp: true, store.ReasonRowMissing: true,
+}
+
 // deadAgain answers a delivery of a dead notification. Only when the archived
 // task carries the marker of this very death has a person pressed "run" in
 // asynqmon: a replay. Anything else is a redelivery and is archived again.
@@ -397,10 +403,8 @@ func (d *delivery) deadAgain(look store.Look) error {
 	if look.Class == store.ClassRefused {
 		return nil
 	}
-	switch look.Reason {
-	case store.ReasonMalformed, store.ReasonUnknownType, store.ReasonUnknownApp, store.ReasonRowMissing:
-		return deathOf(look.Notification) // there is nothing that could be sent
-	default:
+	if unsendable[look.Reason] {
+		return deathOf(look.Notification)
 	}
 	info, err := d.s.w.inspector.GetTaskInfo(d.s.queue, d.taskID)
 	if err != nil || !isMarker(info.LastErr, look.Notification) {

@@ -113,7 +113,7 @@ func TestSlotsShareByPriority(t *testing.T) {
 		t.Errorf("of 28 slots %d went to critical; 6 to 1 means 24", c)
 	}
 	go func() {
-		for range got { //nolint:revive // let the rest go
+		for range got {
 		}
 	}()
 	eventually(t, "all gone", func() bool { return waiting(s, "a", store.Low)+waiting(s, "a", store.Critical) == 0 })

@@ -252,11 +252,7 @@ func (w *Worker) Start(ctx context.Context) error {
 				return
 			}
 		}
-		w.loops.Add(1)
-		go func() {
-			defer w.loops.Done()
-			w.careLoop(loopCtx)
-		}()
+		w.loops.Go(func() { w.careLoop(loopCtx) })
 	})
 	return err
 }

@@ -149,7 +149,7 @@ func TestIDs(t *testing.T) {
 			t.Errorf("ParseID(%q) takes a raw TaskID for ours", s)
 		}
 	}
-	if RawID("default", "a") == RawID("low", "a") || RawID("default", "a") != RawID("default", "a") {
+	if first, again, other := RawID("default", "a"), RawID("default", "a"), RawID("low", "a"); first == other || first != again {
 		t.Error("RawID must depend on queue and TaskID and nothing else")
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 )
 
@@ -33,9 +34,9 @@ func (s *stops) run(ctx context.Context) error {
 	s.list = nil
 	s.mu.Unlock()
 	var errs []error
-	for i := len(list) - 1; i >= 0; i-- {
-		if err := list[i].stop(ctx); err != nil {
-			errs = append(errs, fmt.Errorf("stop %s: %w", list[i].name, err))
+	for _, s := range slices.Backward(list) {
+		if err := s.stop(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("stop %s: %w", s.name, err))
 		}
 	}
 	return errors.Join(errs...)
