@@ -44,6 +44,9 @@ func (p *program) root() *cobra.Command {
 	root.PersistentFlags().SortFlags = false
 	root.SetUsageTemplate(usageTemplate)
 	root.AddCommand(
+		p.devCommand(),
+		p.workerCommand(),
+		p.simulatorCommand(),
 		p.usersCommand(),
 		p.sendCommand(),
 		p.templatesCommand(),

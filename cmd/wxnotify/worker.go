@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"github.com/wxnotify/wxnotify/cmd/internal/app"
+	"github.com/wxnotify/wxnotify/cmd/internal/config"
+)
+
+// drainTime is how long a stopping worker waits beyond the longest call for the
+// store to take the answers it holds. A platform's grace period must be longer.
+const drainTime = 15 * time.Second
+
+func (p *program) workerCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "worker",
+		Short:   "Send what is on the queue",
+		GroupID: groupRun,
+		Long: "worker serves the queues of every app that is set: it resolves openids, calls\n" +
+			"WeChat and settles every answer in the database. Run as many as you like.\n" +
+			"On SIGTERM it takes nothing new, finishes the calls in flight and writes what\n" +
+			"it knows of them; give it SEND_TIMEOUT and 20 seconds for that.\n\n" +
+			"ADMIN_ADDR serves /healthz, /readyz and /metrics, and asynqmon at\n" +
+			"/admin/queues when ADMIN_PASSWORD is set.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := p.configFor(cmd, config.RoleWorker)
+			if err != nil {
+				return err
+			}
+			return p.runWorker(cmd.Context(), cfg)
+		},
+	}
+}
+
+func (p *program) runWorker(ctx context.Context, cfg *config.Config) (err error) {
+	log := p.logger(cfg)
+	s, err := app.OpenStore(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	w, err := app.StartWorker(ctx, app.Parts{Config: cfg, Store: s, Redis: cfg.Redis.NewClient, Logger: log})
+	if err != nil {
+		return err
+	}
+	log.Info("worker runs", zap.Int("apps", len(cfg.Apps)), zap.Int("concurrency", cfg.Concurrency), zap.String("admin_addr", w.AdminAddr))
+	<-ctx.Done()
+	log.Info("worker stops: finishing the calls in flight")
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), cfg.SendTimeout+drainTime)
+	defer cancel()
+	if err := w.Stop(drain); err != nil {
+		return errors.Join(errors.New("not everything ended in order"), err)
+	}
+	log.Info("worker stopped")
+	return nil
+}
