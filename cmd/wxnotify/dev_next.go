@@ -45,8 +45,8 @@ func console(b *strings.Builder, d *app.Dev, cfg *config.Config) {
 	if !wasSet(cfg, "ADMIN_PASSWORD") {
 		login = "user admin, password " + cfg.AdminPassword.Reveal()
 	}
-	line(b, "queues", consoleURL(d), "asynqmon; "+login)
 	line(b, "metrics", "http://"+d.Worker.AdminAddr+"/metrics", "")
+	line(b, "queues", consoleURL(d), "asynqmon; "+login)
 }
 
 func consoleURL(d *app.Dev) string { return "http://" + d.Worker.AdminAddr + "/admin/queues" }
