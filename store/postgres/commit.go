@@ -66,11 +66,11 @@ func (s *Store) Commit(ctx context.Context, batch store.Batch) (store.Results, e
 // state.
 const claimSQL = `
 	WITH found AS MATERIALIZED (
-		SELECT n.id, n.app, n.template_id, n.user_id, n.open_id, n.state, n.due_at, n.expires_at, c.owner, c.lease
+		SELECT n.id, n.seq, n.app, n.template_id, n.user_id, n.open_id, n.state, n.due_at, n.expires_at, c.owner, c.lease
 		FROM unnest($1::uuid[], $2::int[], $3::uuid[], $4::bigint[]) AS c (id, generation, owner, lease)
 		JOIN notifications n ON n.id = c.id AND n.generation = c.generation
 	), ready AS (
-		SELECT n.id, n.owner, n.lease, coalesce(nullif(n.open_id, ''), b.open_id) AS address
+		SELECT n.id, n.seq, n.owner, n.lease, coalesce(nullif(n.open_id, ''), b.open_id) AS address
 		FROM found n
 		LEFT JOIN bindings b ON n.user_id <> '' AND b.app = n.app AND b.user_id = n.user_id
 		WHERE n.state IN ('queued', 'retrying')
@@ -85,7 +85,7 @@ const claimSQL = `
 		lease_until = now() + ready.lease * interval '1 microsecond',
 		handover_at = NULL, updated_at = now()
 	FROM ready
-	WHERE n.id = ready.id`
+	WHERE n.id = ready.id AND n.seq = ready.seq`
 
 // queueClaims adds the claims. A claim holds when the row is being sent by its
 // owner, whether this try or an earlier one of the same claim moved it there.

@@ -140,8 +140,6 @@ func answers(acceptances []store.Acceptance, found []taken) ([]store.Inserted, e
 		switch {
 		case t.id == n.ID && same:
 			*answer = store.Inserted{ID: t.id, State: t.state}
-		case t.id == n.ID:
-			*answer = store.Inserted{ID: t.id, State: t.state, Err: store.ErrConflict}
 		case answer.ID == n.ID: // answered by id
 		case same:
 			*answer = store.Inserted{ID: t.id, State: t.state, Duplicate: true}

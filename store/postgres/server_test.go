@@ -119,6 +119,57 @@ func TestKilledWhileWaiting(t *testing.T) {
 	}
 }
 
+// TestClaimsThatWaited has two processes wait for one row, each with its claim
+// under way. When the row is free, the second must see what the first did.
+func TestClaimsThatWaited(t *testing.T) {
+	t.Parallel()
+	first, address := postgrestest.Open(t)
+	a := acceptance()
+	if _, err := first.Insert(t.Context(), []store.Acceptance{a}); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pgx.Connect(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	if _, err := conn.Exec(t.Context(), `BEGIN; SELECT FROM notifications FOR UPDATE`); err != nil {
+		t.Fatal(err)
+	}
+	type answer struct {
+		applied bool
+		err     error
+	}
+	answers := make(chan answer, 2)
+	for _, b := range []store.Batch{
+		{Claims: []store.Claim{{ID: a.Notification.ID, Generation: 1, Owner: uuid.New(), Lease: time.Minute}}},
+		{Moves: []store.Move{{ID: a.Notification.ID, Generation: 1, State: store.Cancelled, Reason: store.ReasonByAdmin}}},
+	} {
+		s, name := named(t, address)
+		go func() {
+			r, err := s.Commit(t.Context(), b)
+			answers <- answer{len(r.Claims) == 1 && r.Claims[0].OK || len(r.Moves) == 1 && r.Moves[0], err}
+		}()
+		waitFor(t, address, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = $1 AND wait_event_type = 'Lock')`, name)
+	}
+	if _, err := conn.Exec(t.Context(), `ROLLBACK`); err != nil {
+		t.Fatal(err)
+	}
+	applied := 0
+	for range 2 {
+		got := <-answers
+		if got.err != nil {
+			t.Fatal(got.err)
+		}
+		if got.applied {
+			applied++
+		}
+	}
+	if applied != 1 {
+		t.Errorf("%d of a claim and a cancellation applied, want 1", applied)
+	}
+}
+
 // waitFor asks until the query answers true.
 func waitFor(t *testing.T, address, query string, args ...any) {
 	t.Helper()

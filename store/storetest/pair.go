@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/wxnotify/wxnotify/store"
 )
 
@@ -39,35 +41,38 @@ func both(a, b *fixture, rounds int, do func(f *fixture, round int) error) {
 // and by every kind of statement.
 func testPairNoDeadlock(a, b *fixture) {
 	const rows = 40
-	notifications := make([]store.Notification, rows)
-	for i := range notifications {
-		notifications[i] = a.accept()
+	ids := make([]uuid.UUID, rows)
+	for i := range ids {
+		ids[i] = a.accept().ID
 	}
-	reversed := slices.Clone(notifications)
+	reversed := slices.Clone(ids)
 	slices.Reverse(reversed)
-	both(a, b, 30, func(f *fixture, _ int) error {
-		order := notifications
+	both(a, b, 40, func(f *fixture, round int) error {
+		order := ids
 		if f == b {
 			order = reversed
 		}
-		var batch store.Batch
-		for i, n := range order {
-			if (i+rows/2)%2 == 0 {
-				batch.Claims = append(batch.Claims, newClaim(n))
-			} else {
-				batch.Moves = append(batch.Moves, store.Move{ID: n.ID, Generation: n.Generation, State: store.Retrying})
+		looks, err := f.Look(f.ctx, order)
+		if err != nil {
+			return err
+		}
+		var (
+			batch     store.Batch
+			handovers []store.Handover
+		)
+		for _, l := range looks {
+			batch.Moves = append(batch.Moves, store.Move{ID: l.ID, Generation: l.Generation, State: store.Retrying})
+			handovers = append(handovers, store.Handover{Notification: l.Notification})
+		}
+		if _, err = f.Commit(f.ctx, batch); err != nil {
+			return err
+		}
+		if round%4 == 0 {
+			if _, _, err = f.RequeueOpen(f.ctx, uuid.Nil, rows); err != nil {
+				return err
 			}
 		}
-		_, err := f.Commit(f.ctx, batch)
-		if err != nil {
-			return err
-		}
-		_, _, err = f.RequeueOpen(f.ctx, [16]byte{}, rows)
-		if err != nil {
-			return err
-		}
-		_, err = f.Handovers(f.ctx, rows)
-		return err
+		return f.HandedOver(f.ctx, handovers)
 	})
 }
 

@@ -309,6 +309,7 @@ func testSettleSuspect(f *fixture) {
 func testSettlePausesTemplate(f *fixture) {
 	_, l := f.claim(f.accept())
 	_, second := f.claim(f.accept())
+	_, third := f.claim(f.accept())
 	waiting, other := f.accept(), f.accept(row(func(n *store.Notification) { n.App = "wx2" }))
 	pause := func(s *store.Settlement) {
 		s.PauseTemplate, s.Reason, s.Attempt.Errcode = true, store.ReasonTemplate, 40037
@@ -328,6 +329,8 @@ func testSettlePausesTemplate(f *fixture) {
 		f.Fatalf("pauses %+v", pauses)
 	}
 	f.wantIn("since", pauses[0].Since, time.Now(), 0)
+	f.mustSettle(settlement(third, store.Dead, "template", pause, func(s *store.Settlement) { s.Attempt.Errcode = 43116 }))
+	f.diff("a pause that exists", pauses, must[[]store.TemplatePause](f)(f.PausedTemplates(f.ctx, testApp)))
 	if l := f.look(other.ID); l.Paused != "" {
 		f.Errorf("the template of another app is paused: %q", l.Paused)
 	}
