@@ -93,6 +93,20 @@ type denied struct {
 // probeWait is when those come back who found a probe under way.
 const probeWait = time.Second
 
+// pausedWait is when a delivery of a paused app comes back: soon, since the
+// queue itself is paused, so it waits there and does not go round in a loop.
+const pausedWait = 5 * time.Second
+
+// closedFor is how long the app is still closed, as far as this process knows.
+func (g *gate) closedFor() time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.pause == nil {
+		return 0
+	}
+	return time.Until(g.pause.until)
+}
+
 // enter asks to send one message.
 func (g *gate) enter(ctx context.Context) (*permit, *denied) {
 	g.mu.Lock()
@@ -102,8 +116,7 @@ func (g *gate) enter(ctx context.Context) (*permit, *denied) {
 		return &permit{g: g}, nil
 	}
 	if left := time.Until(p.until); left > 0 {
-		// The queue is paused: a task handed back waits there, not in a loop.
-		return nil, &denied{after: min(left, 5*time.Second)}
+		return nil, &denied{after: min(left, pausedWait)}
 	}
 	token := rand.Text()
 	ok, err := g.redis.SetNX(ctx, g.probeKey(), token, g.probeTTL).Result()

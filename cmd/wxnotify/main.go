@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/redis/go-redis/v9"
 )
 
 func main() { os.Exit(runWithSignals()) }
@@ -20,6 +22,7 @@ func runWithSignals() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
+	redis.SetLogger(noLog{})
 	p := &program{
 		stdin:     os.Stdin,
 		stdout:    os.Stdout,
@@ -29,3 +32,10 @@ func runWithSignals() int {
 	}
 	return p.run(ctx, os.Args[1:])
 }
+
+// noLog keeps go-redis from writing a line to stderr for every connection that
+// fails: whoever uses the client logs an outage once, with what it means.
+type noLog struct{}
+
+// Printf implements go-redis's logger.
+func (noLog) Printf(context.Context, string, ...any) {}
