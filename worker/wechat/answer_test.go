@@ -1,6 +1,8 @@
 package wechat
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -257,6 +259,20 @@ func TestSuccessNeedsItsPayload(t *testing.T) {
 	}
 }
 
+// TestPayloadNeedsItsStatus: without an errcode the status has its say.
+func TestPayloadNeedsItsStatus(t *testing.T) {
+	t.Parallel()
+	c := newClient(t, Config{BaseURL: serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusBadGateway)
+		reply(`{"access_token":"T","expires_in":7200,"openid":"o1","data":[]}`)(w, r)
+	})})
+	for api, err := range callEach(t, c) {
+		if e := asError(t, err); e.Kind != KindUnsure || e.HTTPStatus != http.StatusBadGateway {
+			t.Errorf("%s: got %+v, want unsure", api, *e)
+		}
+	}
+}
+
 func TestOverlongAnswer(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, Config{BaseURL: serve(t, reply(`{"errcode":0,"errmsg":"`+strings.Repeat("x", maxAnswer)+`"}`))})
@@ -281,7 +297,11 @@ func FuzzAnswer(f *testing.F) {
 		a := answer{status: status, header: http.Header{"Retry-After": {after}}, body: body, at: time.Unix(1773461106, 0)}
 		e := sendAnswer(a)
 		if e == nil {
-			if !strings.Contains(string(body), "0") || !strings.Contains(string(body), `err`) && !strings.Contains(string(body), `\u`) {
+			var got map[string]any
+			dec := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(bytes.TrimSpace(body), utf8BOM)))
+			dec.UseNumber()
+			err := dec.Decode(&got)
+			if code := strings.TrimSpace(fmt.Sprint(got["errcode"])); err != nil || strings.Trim(code, "+-0") != "" || !strings.Contains(code, "0") {
 				t.Errorf("%q was taken for a success", body)
 			}
 			return

@@ -345,3 +345,70 @@ func (c *watchedCache) Lock(ctx context.Context, appID, owner string, ttl time.D
 	c.polled <- struct{}{}
 	return ok, err
 }
+
+// TestTokenPutBeforeTheLock: who gets the lock right after a winner gave it back
+// finds the winner's token, which its own look came too early for.
+func TestTokenPutBeforeTheLock(t *testing.T) {
+	t.Parallel()
+	s := newIssuer(t)
+	cache := &lateCache{memoryCache: newMemoryCache(time.Now), value: s.current}
+	p := newProcess(t, s, TokensConfig{Cache: cache})
+	if got := p.token(t); got != s.current || s.count() != 0 {
+		t.Errorf("got %d fetches, want the shared token and none", s.count())
+	}
+	p.landed(t)
+	if ok, err := cache.memoryCache.Lock(t.Context(), testApp.AppID, "next", time.Minute); err != nil || !ok {
+		t.Errorf("got %t, %v, want the lock given back", ok, err)
+	}
+}
+
+// lateCache is filled by someone else just before its lock is taken.
+type lateCache struct {
+	*memoryCache
+	value string
+}
+
+func (c *lateCache) Lock(ctx context.Context, appID, owner string, ttl time.Duration) (bool, error) {
+	if err := c.Put(ctx, appID, c.value, time.Hour); err != nil {
+		return false, err
+	}
+	return c.memoryCache.Lock(ctx, appID, owner, ttl)
+}
+
+// TestFailuresSpareTheCache: while nothing can be fetched, a process looks at the
+// cache once a second, however many ask.
+func TestFailuresSpareTheCache(t *testing.T) {
+	t.Parallel()
+	s, now := newIssuer(t), newClock()
+	cache := &countingCache{memoryCache: newMemoryCache(now.Now)}
+	p := newProcess(t, s, TokensConfig{Cache: cache, Now: now.Now})
+	looks := func(what string, most int64) {
+		t.Helper()
+		before := cache.gets.Load()
+		for range 100 {
+			_, _ = p.Token(t.Context())
+			p.landed(t)
+		}
+		if got := cache.gets.Load() - before; got < 1 || got > most {
+			t.Errorf("%s: got %d looks at the cache, want 1 to %d", what, got, most)
+		}
+	}
+	looks("no failure", 2)
+	s.set(func() { s.fail = `{"errcode":-1}` })
+	now.advance(7100 * time.Second)
+	looks("a failing refresh", 2) // before the lock and under it
+	now.advance(quiet)
+	looks("a failing refresh, later", 2)
+	now.advance(90 * time.Second)
+	looks("no token", 2)
+}
+
+type countingCache struct {
+	*memoryCache
+	gets atomic.Int64
+}
+
+func (c *countingCache) Get(ctx context.Context, appID string) (string, time.Duration, error) {
+	c.gets.Add(1)
+	return c.memoryCache.Get(ctx, appID)
+}

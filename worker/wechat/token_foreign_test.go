@@ -124,16 +124,21 @@ func TestForeignToken(t *testing.T) {
 // other, and one process replaces it in time.
 func TestForeignFallbackIsRefreshed(t *testing.T) {
 	t.Parallel()
-	s, now := newIssuer(t), newClock()
-	p := newProcess(t, s, TokensConfig{Cache: newMemoryCache(now.Now), Source: SourceForeign, Foreign: &foreignKey{}, Now: now.Now})
-	p.token(t)
-	for range 240 {
-		now.advance(time.Minute)
-		p.token(t)
-		p.landed(t)
-	}
-	if got := s.count(); got != 3 {
-		t.Errorf("got %d fetches in four hours, want 3", got)
+	now := newClock()
+	for name, cache := range map[string]Cache{"shared": newMemoryCache(now.Now), "alone": nil} {
+		t.Run(name, func(t *testing.T) {
+			s := newIssuer(t)
+			p := newProcess(t, s, TokensConfig{Cache: cache, Source: SourceForeign, Foreign: &foreignKey{}, Now: now.Now})
+			p.token(t)
+			for range 240 {
+				now.advance(time.Minute)
+				p.token(t)
+				p.landed(t)
+			}
+			if got := s.count(); got != 3 {
+				t.Errorf("got %d fetches in four hours, want 3", got)
+			}
+		})
 	}
 }
 

@@ -238,6 +238,9 @@ func TestLateReportHarmsNothing(t *testing.T) {
 		}
 		p.landed(t)
 	}
+	if err := p.Drop(t.Context(), old); err != nil || p.State().Origin != "fetched" {
+		t.Errorf("got %v and state %+v, want the new token held as before", err, p.State())
+	}
 	// The other process learns of it later, and finds the new one in the cache.
 	if got := other.token(t); got != old {
 		t.Fatal("an old token that nobody complained about is not served")
