@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -257,7 +258,7 @@ func TestDoctorDatabase(t *testing.T) {
 		"not durable":  {withParameter(s.env["DATABASE_URL"], "synchronous_commit", "off"), map[string]string{"database durability": "warn: synchronous_commit off"}, exitOK},
 		"read-only":    {withParameter(s.env["DATABASE_URL"], "default_transaction_read_only", "on"), map[string]string{"database role": "fail: read_only is on"}, exitFailed},
 		"away":         {"postgres://u@127.0.0.1:1/x", map[string]string{"database": "fail: start PostgreSQL", "database clock": "skipped"}, exitFailed},
-		"no database":  {strings.Replace(s.env["DATABASE_URL"], "/postgres?", "/nosuch?", 1), map[string]string{"database": "fail: create the database"}, exitFailed},
+		"no database":  {otherDatabase(t, s.env["DATABASE_URL"]), map[string]string{"database": "fail: create the database"}, exitFailed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -268,6 +269,18 @@ func TestDoctorDatabase(t *testing.T) {
 			}
 		})
 	}
+}
+
+// otherDatabase is an address of the same server, for a database that is not
+// there.
+func otherDatabase(t *testing.T, address string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal("TEST_DATABASE_URL is not a URL") // the error would quote the password
+	}
+	u.Path = "/nosuch"
+	return u.String()
 }
 
 // withParameter adds a parameter that PostgreSQL applies to the session.

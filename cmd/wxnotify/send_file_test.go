@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -183,8 +184,10 @@ func TestSendFileWaits(t *testing.T) {
 	}
 	line := strings.Replace(good("", ""), `"user_id":""`, `"openid":"`+siteOpenID+`"`, 1) + "\n"
 	s.stdin = strings.Repeat(line, 5)
-	if got := s.must(t, "send", "-", "--wait", "30s"); got != "STATE  REASON  COUNT\nsent           5\n" {
-		t.Errorf("all sent: got %q", got)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if got := s.runContext(ctx, "send", "-", "--wait", "10m"); got.code != exitOK || got.stdout != "STATE  REASON  COUNT\nsent           5\n" {
+		t.Errorf("all sent: got %+v", got)
 	}
 	s.stdin = line + good("stranger", "") + "\n"
 	got := s.run(t, "send", "-", "--wait", "30s")
@@ -290,6 +293,42 @@ func TestSendFileStoreGoesAway(t *testing.T) {
 	if got := strings.Count(stdout.String(), "\n"); got != run.report.accepted+run.report.doubts {
 		t.Errorf("%d answers", got)
 	}
+}
+
+// TestSendFileInterrupted: what was handed in when the interrupt came is
+// answered for, and no more is handed in.
+func TestSendFileInterrupted(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	sender := &sender{cfg: s.config(t), store: s.open(t), app: siteApp.AppID}
+	defer sender.store.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	sender.client = producerOn(t, sender, &interruptingStore{Store: sender.store, interrupt: cancel})
+	var stderr bytes.Buffer
+	p := &program{stdout: io.Discard, stderr: &stderr}
+	run := &sendRun{sender: sender, keepIDs: true, report: &sendReport{p: p, progress: p.newProgress(), began: time.Now()}}
+	err := run.all(ctx, strings.NewReader(strings.Repeat(good("u", "")+"\n", 10_000)))
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	counts, err := sender.store.CountByState(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := run.report; r.accepted == 0 || r.accepted != counts[store.Queued] || r.doubts != 0 || r.accepted > 2*sendBatch || len(run.ids) != r.accepted {
+		t.Errorf("accepted %d of %d rows, %d not known", r.accepted, counts[store.Queued], r.doubts)
+	}
+}
+
+// interruptingStore interrupts the command while it writes.
+type interruptingStore struct {
+	app.Store
+	interrupt func()
+}
+
+func (i *interruptingStore) Insert(ctx context.Context, batch []store.Acceptance) ([]store.Inserted, error) {
+	i.interrupt()
+	return i.Store.Insert(ctx, batch)
 }
 
 // failingStore falls silent after so many batches.
