@@ -97,9 +97,6 @@ func (d *delivery) insist(a store.Acceptance) (store.Look, error) {
 // neverRunTimeout bounds the note on a task that asynq gave up unrun.
 const neverRunTimeout = 5 * time.Second
 
-// handlerMemory is how long a raw task's handler is remembered after its end.
-const handlerMemory = 5 * time.Second
-
 // neverRun notes a raw task whose own asynq deadline went by in the queue:
 // asynq burns all its retries at once and archives it without ever calling the
 // handler, and nothing else would know of it. It is called for every failure,
@@ -110,7 +107,8 @@ func (s *server) neverRun(ctx context.Context, t *asynq.Task, err error) {
 	if !ok || !errors.Is(err, context.DeadlineExceeded) || t.Type() != task.Type {
 		return
 	}
-	if _, ours := s.w.running.Load(taskID); ours {
+	id := task.RawID(s.queue, taskID)
+	if s.w.running.count(id) > 0 {
 		return // the handler has it; this is only asynq's own timeout
 	}
 	if _, _, ours := task.ParseID(taskID); ours {
@@ -122,7 +120,7 @@ func (s *server) neverRun(ctx context.Context, t *asynq.Task, err error) {
 	}
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), neverRunTimeout)
 	defer cancel()
-	d := &delivery{s: s, ctx: late, task: t, taskID: taskID, raw: true, id: task.RawID(s.queue, taskID), generation: 1}
+	d := &delivery{s: s, ctx: late, task: t, taskID: taskID, raw: true, id: id, generation: 1}
 	if _, err := s.w.cfg.Store.Adopt(late, d.rawRow(p, store.Expired, store.ReasonDeadline)); err != nil {
 		d.log().Error("raw task past its deadline not noted", zap.Error(err))
 	}

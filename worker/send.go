@@ -36,8 +36,7 @@ type delivery struct {
 func (s *server) process(ctx context.Context, t *asynq.Task) (err error) {
 	taskID, _ := asynq.GetTaskID(ctx)
 	if _, _, ours := task.ParseID(taskID); !ours {
-		s.w.running.Store(taskID, struct{}{})
-		defer time.AfterFunc(handlerMemory, func() { s.w.running.Delete(taskID) })
+		defer s.w.running.enter(task.RawID(s.queue, taskID))()
 	}
 	defer func() {
 		if r := recover(); r != nil {
@@ -154,6 +153,9 @@ const patience = time.Second
 // otherwise answer is what asynq is told.
 func (d *delivery) attempt(look store.Look) (next *store.Look, answer error) {
 	w, app := d.s.w, d.s.w.apps[look.App]
+	if left := app.gate.closedFor(); left > 0 {
+		return nil, d.later(min(left, pausedWait), "the app is paused")
+	}
 	if after, ok := app.pacer.wait(d.ctx, patience); !ok {
 		return nil, d.later(max(after, time.Second), "the app's rate is used up")
 	}

@@ -137,7 +137,7 @@ type Worker struct {
 	drain    context.CancelFunc
 	// sends counts deliveries between their claim and their settlement.
 	sends   sync.WaitGroup
-	running sync.Map // TaskID -> struct{}: raw tasks this process has in a handler, or had just now
+	running *handlers // of raw tasks
 	away    atomic.Pointer[time.Time]
 	beat    atomic.Int64 // unix seconds of the last turn of the care loop
 
@@ -190,6 +190,7 @@ func New(cfg Config) (*Worker, error) {
 		cfg: cfg, apps: map[string]*app{}, slots: newSlots(cfg.Concurrency), openIDs: newKeyedLock(),
 		looker: newLooker(cfg.Store), inspector: asynq.NewInspectorFromRedisClient(cfg.Redis),
 		metrics: newMetrics(cfg.Registerer, cfg.Apps), timing: defaultTiming(),
+		running: newHandlers(handlerMemory),
 	}
 	w.committer = newCommitter(cfg.Store, cfg.Logger, w.storeAway)
 	w.draining, w.drain = context.WithCancel(context.Background())
