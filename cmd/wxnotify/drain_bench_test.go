@@ -169,7 +169,7 @@ func peakMB(b *testing.B, pid int) float64 {
 	if err != nil {
 		b.Skip("no /proc here")
 	}
-	for _, line := range strings.Split(string(text), "\n") {
+	for line := range strings.SplitSeq(string(text), "\n") {
 		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
 			kB, err := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(rest), " kB"))
 			if err == nil {
