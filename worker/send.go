@@ -286,11 +286,12 @@ func (d *delivery) send(app *app, c *claim, token string) answered {
 	w := d.s.w
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.ctx), w.cfg.SendTimeout)
 	defer cancel()
-	w.metrics.inFlight.WithLabelValues(app.ID).Inc()
+	inFlight := w.metrics.inFlight.WithLabelValues(app.ID)
+	inFlight.Inc()
+	defer inFlight.Dec() // deferred: a panic below must not be counted for ever
 	start := time.Now()
 	receipt, err := w.cfg.Sender.Send(ctx, token, m)
 	a := answered{at: start, latency: time.Since(start), receipt: receipt, token: token, second: d.second}
-	w.metrics.inFlight.WithLabelValues(app.ID).Dec()
 	if err != nil && !errors.As(err, &a.err) {
 		// A Sender that breaks its contract: nobody knows what happened.
 		a.err = &wechat.Error{API: wechat.APISend, Kind: wechat.KindInDoubt, Msg: "no typed error"}
