@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -42,9 +43,25 @@ func (d *deadError) Error() string {
 		s += fmt.Sprintf(", errcode %d", d.errcode)
 	}
 	if d.field != "" {
-		s += ", field " + d.field
+		s += ", field " + shownField(d.field)
 	}
 	return s
+}
+
+// knownField matches our own fields and data keys made of a type that WeChat
+// knows and a number.
+var knownField = regexp.MustCompile(`^(?:id|app|template_id|page|user_id|openid|lang|miniprogram_state|data|` +
+	`(?:data\.)?(?:thing|short_thing|number|letter|symbol|character_string|time|date|amount|phone_number|` +
+	`car_number|name|phrase|enum|enum_string|const|site|others)\d{1,3})$`)
+
+// shownField is the name of a field as it may be stored in Redis. The name of a
+// data key is the producer's text: one who swaps keys and values puts an openid
+// or a user id there. Such a key is only called data.
+func shownField(field string) string {
+	if knownField.MatchString(field) {
+		return field
+	}
+	return "data"
 }
 
 // Unwrap makes asynq archive the task at once.
