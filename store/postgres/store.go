@@ -28,6 +28,9 @@ type Store struct {
 	pool   *pgxpool.Pool
 	logger *zap.Logger
 
+	schemaMu   sync.Mutex
+	schemaName string // "" until it was asked for
+
 	leadMu sync.Mutex
 	lead   *pgx.Conn // holds the advisory lock of the leader; nil when not leading
 }
