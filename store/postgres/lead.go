@@ -94,10 +94,12 @@ func (s *Store) dropLead() {
 	}
 }
 
-// closeConn closes a connection even when the caller's context is over: the
-// server would keep the lock until it noticed by itself.
+// closeConn gives the lock back and closes the connection, even when the
+// caller's context is over. Closing alone would do, but only when the server
+// gets to notice, and whoever leads next would wait for that.
 func closeConn(conn *pgx.Conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), leadTimeout)
 	defer cancel()
-	_ = conn.Close(ctx) // it is gone either way
+	_, _ = conn.Exec(ctx, `SELECT pg_advisory_unlock_all()`) // fails when the connection is lost, and the lock with it
+	_ = conn.Close(ctx)
 }

@@ -79,7 +79,6 @@ func (f *fixture) lines() []line {
 	}
 	avoid := row(func(n *store.Notification) { n.Duplicates = store.DuplicatesAvoid })
 	past := row(func(n *store.Notification) { n.ExpiresAt = time.Now().Add(-time.Minute) })
-	short := func(a *store.Acceptance) { a.MaxAge = 40 * time.Millisecond }
 	waitFor := func(id uuid.UUID, what string, done func(store.Look) bool) store.Notification {
 		f.eventually(what, func() bool { return done(f.look(id)) })
 		return f.get(id)
@@ -89,8 +88,8 @@ func (f *fixture) lines() []line {
 		c.Lease = lease
 		return f.tryClaim(c).Look.Notification
 	}
-	waiting := func(reason store.Reason, edits ...func(*store.Acceptance)) store.Notification {
-		_, l := f.claim(f.accept(append([]func(*store.Acceptance){bound}, edits...)...))
+	waiting := func(reason store.Reason) store.Notification {
+		_, l := f.claim(f.accept(bound))
 		return f.mustSettle(settlement(l, store.Waiting, "refused", func(s *store.Settlement) { s.Reason = reason }))
 	}
 	inDoubt := func(delay time.Duration, edits ...func(*store.Acceptance)) store.Notification {
@@ -149,7 +148,7 @@ func (f *fixture) lines() []line {
 			map[string]store.State{"resume": store.Queued, "cancel": store.Cancelled},
 		},
 		{"waiting, at its deadline", func() store.Notification {
-			return waitFor(waiting(store.ReasonUnbound, func(a *store.Acceptance) { a.MaxAge = 300 * time.Millisecond }).ID, "the deadline", store.Look.Overdue)
+			return f.accept(bound, past, row(func(n *store.Notification) { n.State, n.Reason = store.Waiting, store.ReasonUnbound }))
 		}, map[string]store.State{"expiry": store.Expired, "cancel": store.Cancelled}},
 		{"sent", func() store.Notification {
 			_, l := f.claim(f.accept(bound))
@@ -165,9 +164,7 @@ func (f *fixture) lines() []line {
 			return f.get(n.ID)
 		}, map[string]store.State{"replay": store.Queued, "settlement": store.Sent}},
 		{"expired", func() store.Notification {
-			n := f.accept(bound, short)
-			f.eventually("the expiry", func() bool { return must[int](f)(f.ExpireOverdue(f.ctx, 100)) == 1 })
-			return f.get(n.ID)
+			return f.accept(bound, row(func(n *store.Notification) { n.State, n.Reason = store.Expired, store.ReasonTooOld }))
 		}, nil},
 		{"cancelled", func() store.Notification {
 			n := f.accept(bound)
