@@ -1,6 +1,7 @@
 package producer
 
 import (
+	"context"
 	"errors"
 	"os"
 	"testing"
@@ -23,7 +24,7 @@ func caller(t *testing.T) (*Client, *postgres.Store, *pgx.Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { conn.Close(t.Context()) }) //nolint:errcheck // the test is over
+	t.Cleanup(func() { conn.Close(context.Background()) })
 	if _, err := conn.Exec(t.Context(), "CREATE TEMP TABLE approvals (id int PRIMARY KEY)"); err != nil {
 		t.Fatal(err)
 	}
