@@ -43,7 +43,7 @@ func TestHandlerSlowerThanItsTimeoutSendsOnce(t *testing.T) {
 	r := newRig(t)
 	r.concurrency = 2
 	r.hang()
-	r.start()
+	p := r.start()
 	const tasks = 6
 	var rows [tasks]store.Notification
 	var taskIDs [tasks]string
@@ -62,7 +62,12 @@ func TestHandlerSlowerThanItsTimeoutSendsOnce(t *testing.T) {
 		}
 		return abandoned == r.concurrency
 	})
+	late := r.send()
+	eventually(t, "another task waits, although asynq has handlers to spare", func() bool {
+		return waiting(p.slots, r.appID, store.Default) > 0
+	})
 	r.letGo()
+	r.awaitState(late.ID, store.Sent)
 	for _, n := range rows {
 		r.awaitState(n.ID, store.Sent)
 		if as := r.attempts(n.ID); len(as) != 1 || as[0].Outcome != "ok" {
@@ -72,7 +77,7 @@ func TestHandlerSlowerThanItsTimeoutSendsOnce(t *testing.T) {
 	for _, id := range taskIDs {
 		r.awaitNoTask(id)
 	}
-	r.wantSends(tasks)
+	r.wantSends(tasks + 1)
 	if most := r.sim.State().MaxInFlight; most > r.concurrency {
 		t.Errorf("%d calls in flight at once, want at most %d: an abandoned handler still holds its slot", most, r.concurrency)
 	}

@@ -57,6 +57,9 @@ func TestLostReplyOfACommit(t *testing.T) {
 			}
 			r.awaitNoTask(task.ID(n.ID, n.Generation))
 			r.wantSends(tc.sends)
+			if got := r.logs.FilterMessage("answer settled").Len(); got != tc.sends {
+				t.Errorf("%d answers count as settled, want %d", got, tc.sends)
+			}
 		})
 	}
 }
