@@ -1,6 +1,7 @@
 package task
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -15,10 +16,18 @@ type FieldError struct {
 // FieldErrors is every bad field of one payload.
 type FieldErrors []FieldError
 
+// maxShown bounds the text of an error: it is stored with the dead letter, and a
+// payload can have thousands of bad fields.
+const maxShown = 10
+
 // Error implements error.
 func (e FieldErrors) Error() string {
-	parts := make([]string, 0, len(e))
-	for _, f := range e {
+	parts := make([]string, 0, maxShown+1)
+	for i, f := range e {
+		if i == maxShown {
+			parts = append(parts, fmt.Sprintf("and %d more", len(e)-i))
+			break
+		}
 		if f.Field == "" {
 			parts = append(parts, f.Reason)
 			continue
