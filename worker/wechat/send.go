@@ -43,8 +43,12 @@ func (c *Client) Send(ctx context.Context, token string, m Message) (Receipt, er
 	if err != nil {
 		return Receipt{}, &Error{API: APISend, Kind: KindRejected, Msg: "the message cannot be written as JSON"}
 	}
-	private := make([]string, 0, len(m.Data)+3)
-	private = append(private, token, m.ToUser, m.Page)
+	// The page as WeChat sees it, and its query alone: what repeats it may have
+	// taken it apart.
+	page := strings.TrimLeft(m.Page, "/")
+	_, query, _ := strings.Cut(page, "?")
+	private := make([]string, 0, len(m.Data)+4)
+	private = append(private, token, m.ToUser, page, query)
 	for _, v := range m.Data {
 		private = append(private, v)
 	}
