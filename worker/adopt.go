@@ -78,6 +78,7 @@ func (d *delivery) insist(a store.Acceptance) (store.Look, error) {
 		look, err := d.s.w.cfg.Store.Adopt(d.ctx, a)
 		switch {
 		case err == nil:
+			d.noteStillborn(look)
 			return look, nil
 		case stopped(d.ctx):
 			return store.Look{}, d.unread(err)
@@ -92,6 +93,18 @@ func (d *delivery) insist(a store.Acceptance) (store.Look, error) {
 			t.Stop()
 		}
 	}
+}
+
+// noteStillborn counts and logs a task that was dead on arrival: nothing else
+// would tell of it. The row was made by this very call when it is as old as the
+// look at it; a redelivery finds an older one.
+func (d *delivery) noteStillborn(look store.Look) {
+	if look.State != store.Dead || !look.CreatedAt.Equal(look.Now) {
+		return
+	}
+	d.s.w.metrics.outcome(d.s.app.ID, look.State, look.Reason)
+	d.log().Error("task cannot be sent", zap.String("queue", d.s.queue), zap.String("task_id", d.taskID),
+		zap.String("reason", string(look.Reason)), zap.String("field", shownField(look.Field)))
 }
 
 // neverRunTimeout bounds the note on a task that asynq gave up unrun.
