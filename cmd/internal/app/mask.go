@@ -2,7 +2,7 @@ package app
 
 import (
 	"encoding/json"
-	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -11,6 +11,11 @@ import (
 	"github.com/wxnotify/wxnotify/worker/task"
 )
 
+// dataKey matches the keys that WeChat's templates have. Any other may be what
+// belongs into a value: some producers swap the two.
+var dataKey = regexp.MustCompile(`^(?:thing|short_thing|number|letter|symbol|character_string|time|date|amount|phone_number|` +
+	`car_number|name|phrase|enum|enum_string|const|site|others)\d{1,3}$`)
+
 // maskPayload shows of a task what an administrator needs to find it and
 // nothing personal: no addressee, no values, no query of the page.
 func maskPayload(b []byte) string {
@@ -18,14 +23,22 @@ func maskPayload(b []byte) string {
 	if err != nil {
 		// A payload that cannot be read may hold anything, in any place.
 		var only struct {
-			ID string `json:"id"`
+			ID uuid.UUID `json:"id"`
 		}
-		if json.Unmarshal(b, &only) == nil && len(only.ID) == 36 {
-			return `{"id":"` + strings.Map(hexOrDash, only.ID) + `"}`
+		if json.Unmarshal(b, &only) == nil && only.ID != uuid.Nil {
+			return `{"id":"` + only.ID.String() + `"}`
 		}
 		return "(not shown: not a readable payload)"
 	}
-	shown := map[string]any{"template_id": p.TemplateID, "data": slices.Sorted(maps.Keys(p.Data))}
+	keys := make([]string, 0, len(p.Data))
+	for k := range p.Data {
+		if !dataKey.MatchString(k) {
+			k = "***"
+		}
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	shown := map[string]any{"template_id": p.TemplateID, "data": keys}
 	if p.App != "" {
 		shown["app"] = p.App
 	}
@@ -46,11 +59,4 @@ func maskPayload(b []byte) string {
 		return "(not shown)"
 	}
 	return string(out)
-}
-
-func hexOrDash(r rune) rune {
-	if r == '-' || r >= '0' && r <= '9' || r >= 'a' && r <= 'f' {
-		return r
-	}
-	return -1
 }
