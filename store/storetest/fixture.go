@@ -184,6 +184,15 @@ func (f *fixture) inDoubt(delay time.Duration, edits ...func(*store.Acceptance))
 	return l, n
 }
 
+// expectPushes makes a doubt wait as long as it was told to: without pushes it is
+// due after seconds, which a slow machine may need for the rest of a test.
+func (f *fixture) expectPushes() {
+	f.Helper()
+	if err := f.Pushed(f.ctx, testApp); err != nil {
+		f.Fatal(err)
+	}
+}
+
 // eventually calls done every few milliseconds until it says so.
 func (f *fixture) eventually(what string, done func() bool) {
 	f.Helper()

@@ -12,10 +12,6 @@ import (
 // each thing that may move a notification on is done to one in that state, and
 // everything else of the list is seen to leave it alone.
 func testLife(f *fixture) {
-	type mover struct {
-		name string
-		do   func(n store.Notification)
-	}
 	claim := mover{"claim", func(n store.Notification) { f.tryClaim(newClaim(n)) }}
 	settle := mover{"settlement", func(n store.Notification) {
 		if n.Seq > 0 {
@@ -39,7 +35,8 @@ func testLife(f *fixture) {
 	}}
 	all := []mover{claim, settle, leases, doubts, resume, bind, overdue, replay, cancel}
 
-	for _, line := range f.lines() {
+	f.expectPushes()
+	for _, line := range f.lines(doubts) {
 		for _, m := range all {
 			n := line.make()
 			m.do(n)
@@ -63,6 +60,12 @@ func testLife(f *fixture) {
 	}
 }
 
+// mover is something that may move a notification.
+type mover struct {
+	name string
+	do   func(n store.Notification)
+}
+
 // line is a row of the table: how to get a notification there, and what each
 // mover makes of it. A mover that is not named leaves it alone.
 type line struct {
@@ -71,7 +74,7 @@ type line struct {
 	moves map[string]store.State
 }
 
-func (f *fixture) lines() []line {
+func (f *fixture) lines(doubts mover) []line {
 	user := row(func(n *store.Notification) { n.OpenID, n.UserID = "", "user-"+n.ID.String() })
 	bound := func(a *store.Acceptance) {
 		user(a)
@@ -160,7 +163,7 @@ func (f *fixture) lines() []line {
 		}, map[string]store.State{"replay": store.Queued}},
 		{"dead, in doubt", func() store.Notification {
 			n := inDoubt(0, avoid)
-			f.resolveOne(0, 1)
+			doubts.do(n)
 			return f.get(n.ID)
 		}, map[string]store.State{"replay": store.Queued, "settlement": store.Sent}},
 		{"expired", func() store.Notification {

@@ -65,6 +65,7 @@ func testRelease(f *fixture) {
 // sources makes a notification in each state, of generation 1 or 2 as they come.
 func (f *fixture) sources() map[store.State]store.Notification {
 	f.Helper()
+	f.expectPushes()
 	avoid := row(func(n *store.Notification) { n.Duplicates = store.DuplicatesAvoid })
 	_, sending := f.claim(f.accept())
 	_, doubt := f.inDoubt(time.Hour, avoid)

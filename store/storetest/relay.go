@@ -64,6 +64,7 @@ func testLeaseOver(f *fixture) {
 
 func testDoubtResolved(f *fixture) {
 	avoid := row(func(n *store.Notification) { n.Duplicates = store.DuplicatesAvoid })
+	f.expectPushes()
 	first, _ := f.inDoubt(0)
 	f.resolveOne(1, 0)
 	n := f.get(first.ID)

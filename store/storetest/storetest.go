@@ -44,6 +44,8 @@ type Store interface { //nolint:interfacebloat // the union of what all users de
 	Handovers(ctx context.Context, limit int) ([]store.Handover, error)
 	HandedOver(ctx context.Context, handovers []store.Handover) error
 	RequeueOpen(ctx context.Context, after uuid.UUID, limit int) (next uuid.UUID, n int, err error)
+	OnQueue(ctx context.Context, after uuid.UUID, limit int) ([]store.OnQueue, error)
+	Requeue(ctx context.Context, list []store.OnQueue) (n int, err error)
 	Mark(ctx context.Context) (store.Mark, error)
 	SetMark(ctx context.Context, m store.Mark) error
 	Pushed(ctx context.Context, app string) error
@@ -92,6 +94,9 @@ func Run(t *testing.T, open func(t testing.TB) Store) {
 		"handed over":                   testHandedOver,
 		"handed over too late":          testHandedOverTooLate,
 		"requeue open":                  testRequeueOpen,
+		"on queue":                      testOnQueue,
+		"requeue":                       testRequeue,
+		"requeue too late":              testRequeueTooLate,
 		"mark":                          testMark,
 		"bind":                          testBind,
 		"bind moves":                    testBindMoves,
