@@ -35,11 +35,11 @@ func testOnQueue(f *fixture) {
 	}
 	want = append(want, onQueue(back))
 
-	f.accept()                                            // not handed over
-	f.claim(f.handedOver())                               // being sent
-	f.inDoubt(time.Minute)                                // in doubt
-	_, l = f.claim(f.handedOver())                        //
-	f.mustSettle(settlement(l, store.Sent, "ok"))         // over
+	f.accept()                                             // not handed over
+	f.claim(f.handedOver())                                // being sent
+	f.inDoubt(time.Minute)                                 // in doubt
+	_, l = f.claim(f.handedOver())                         //
+	f.mustSettle(settlement(l, store.Sent, "ok"))          // over
 	f.accept(func(a *store.Acceptance) { a.Delay = 1e12 }) // due later
 
 	var got []store.OnQueue
