@@ -138,7 +138,8 @@ type Move struct {
 	Delay   time.Duration
 	Requeue bool
 	// Replay: from dead to queued with a new generation, handed over at once,
-	// Spent, Doubts and Unsure zero, ExpiresAt now plus MaxAge.
+	// Spent, Doubts and Unsure zero, ExpiresAt now plus MaxAge. It does not apply
+	// once the data is blanked: there is nothing left to send.
 	Replay bool
 	MaxAge time.Duration
 }

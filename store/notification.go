@@ -72,6 +72,9 @@ type Notification struct {
 	CreatedAt  time.Time
 	UpdatedAt  time.Time
 	FinishedAt time.Time // zero until final
+	// DataBlankedAt is when retention removed Data, Payload and the query of
+	// Page; zero means that they are there. What is blanked is never replayed.
+	DataBlankedAt time.Time
 }
 
 // Attempt is one call of subscribe/send.

@@ -48,11 +48,11 @@ const movedSQL = `
 	JOIN notifications n ON n.id = m.id AND n.state = m.state AND n.reason = m.reason
 		AND n.generation = m.generation + (m.state = 'retrying' AND m.requeue)::int`
 
-// replaySQL starts dead notifications anew. seq goes on counting; what the
+// replaySQL starts dead notifications anew, unless their data is blanked. seq goes on counting; what the
 // budget and the doubt policy count starts again.
 const replaySQL = `
 	WITH found AS MATERIALIZED (
-		SELECT m.*, n.state AS was
+		SELECT m.*, n.state AS was, n.data_blanked_at AS blanked_at
 		FROM unnest($1::uuid[], $2::int[], $3::text[], $4::bigint[]) AS m (id, generation, reason, max_age)
 		JOIN notifications n ON n.id = m.id AND n.generation = m.generation
 	)
@@ -62,7 +62,7 @@ const replaySQL = `
 		due_at = now(), expires_at = now() + m.max_age * interval '1 microsecond', handover_at = now(),
 		updated_at = now(), finished_at = NULL
 	FROM found m
-	WHERE n.id = m.id AND m.was = 'dead'`
+	WHERE n.id = m.id AND m.was = 'dead' AND m.blanked_at IS NULL`
 
 // replayedSQL finds the replays that were applied, by this try or an earlier
 // one: nothing else leads a dead notification to the next generation.

@@ -39,7 +39,7 @@ func (t *writeTx) move(ctx context.Context, m store.Move) (bool, error) {
 	return before, err
 }
 
-// replay starts a dead notification anew. seq goes on counting; what the budget
+// replay starts a dead notification anew, unless its data is blanked. seq goes on counting; what the budget
 // and the doubt policy count starts again.
 func (t *writeTx) replay(ctx context.Context, m store.Move) (bool, error) {
 	_, err := t.exec(ctx, `
@@ -48,7 +48,7 @@ func (t *writeTx) replay(ctx context.Context, m store.Move) (bool, error) {
 			generation = generation + 1, spent = 0, doubts = 0, unsure = 0,
 			due_at = ?4, expires_at = ?4 + ?5, handover_at = ?4,
 			updated_at = ?4, finished_at = NULL
-		WHERE id = ?1 AND generation = ?2 AND state = 'dead'`,
+		WHERE id = ?1 AND generation = ?2 AND state = 'dead' AND data_blanked_at IS NULL`,
 		m.ID[:], m.Generation, m.Reason, t.now, m.MaxAge.Microseconds())
 	if err != nil {
 		return false, err

@@ -49,6 +49,10 @@ type Store interface { //nolint:interfacebloat // the union of what all users de
 	Mark(ctx context.Context) (store.Mark, error)
 	SetMark(ctx context.Context, m store.Mark) error
 	Pushed(ctx context.Context, app string) error
+
+	BlankData(ctx context.Context, age time.Duration, limit int) (int, error)
+	DeleteFinished(ctx context.Context, age time.Duration, limit int) (int, error)
+	DeleteDead(ctx context.Context, age time.Duration, limit int) (int, error)
 }
 
 // Run holds a store to its contract. open returns an empty, migrated store that
@@ -108,6 +112,12 @@ func Run(t *testing.T, open func(t testing.TB) Store) {
 		"schema missing":                testSchemaMissing,
 		"closed":                        testClosed,
 		"leads":                         testLeads,
+		"blank":                         testBlank,
+		"delete finished":               testDeleteFinished,
+		"delete dead":                   testDeleteDead,
+		"retention leaves":              testRetentionLeaves,
+		"replay blanked":                testReplayBlanked,
+		"ref after delete":              testRefAfterDelete,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
