@@ -41,9 +41,11 @@ const (
 	repairDoubtDead     repair = "doubt_dead"     // a doubt ended as dead
 	repairExpired       repair = "expired"        // its time was over
 	repairRebuilt       repair = "rebuilt"        // requeued after Redis was wiped
+	repairLost          repair = "lost"           // requeued: its task was gone
+	repairArchived      repair = "archived"       // requeued: its task was archived by hand
 )
 
-var repairs = []repair{repairLease, repairDoubtRequeued, repairDoubtDead, repairExpired, repairRebuilt}
+var repairs = []repair{repairLease, repairDoubtRequeued, repairDoubtDead, repairExpired, repairRebuilt, repairLost, repairArchived}
 
 // relayMetrics counts what a Relay did.
 type relayMetrics struct {

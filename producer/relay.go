@@ -27,6 +27,8 @@ type Relay struct {
 	repairedAt time.Time
 	markedAt   time.Time
 	rebuild    *rebuild // not nil while the queue is being rebuilt
+	check      check
+	checkTimes checkTimes
 	storeAway  outage
 	redisAway  outage
 
@@ -62,10 +64,11 @@ func NewRelay(config RelayConfig) (*Relay, error) {
 		config:  config,
 		metrics: metrics,
 		// No circuit: the loop backs off by itself.
-		queue:     newQueue(config.Redis, config.Concurrency, newPublished(config.Redis, publishInterval, time.Now), nil),
-		wake:      make(chan struct{}, 1),
-		storeAway: outage{log: config.Logger, part: partStore, now: time.Now},
-		redisAway: outage{log: config.Logger, part: partRedis, now: time.Now},
+		queue:      newQueue(config.Redis, config.Concurrency, newPublished(config.Redis, publishInterval, time.Now), nil),
+		wake:       make(chan struct{}, 1),
+		checkTimes: defaultCheckTimes,
+		storeAway:  outage{log: config.Logger, part: partStore, now: time.Now},
+		redisAway:  outage{log: config.Logger, part: partRedis, now: time.Now},
 	}, nil
 }
 

@@ -19,6 +19,7 @@ import (
 type RelayStore interface {
 	HandoverStore
 	RepairStore
+	CheckStore
 	MarkStore
 }
 
@@ -46,6 +47,16 @@ type RepairStore interface {
 	// be handed over. next is where to go on; n less than limit means that this
 	// was the end.
 	RequeueOpen(ctx context.Context, after uuid.UUID, limit int) (next uuid.UUID, n int, err error)
+}
+
+// CheckStore finds tasks that are gone while Redis is healthy.
+type CheckStore interface {
+	// OnQueue are the open rows after an id whose task must be on the queue, in
+	// the order of their ids; fewer than limit mean that this was the end.
+	OnQueue(ctx context.Context, after uuid.UUID, limit int) ([]store.OnQueue, error)
+	// Requeue gives rows a new generation and lets them be handed over, each
+	// unless it moved on since OnQueue; n is how many.
+	Requeue(ctx context.Context, list []store.OnQueue) (n int, err error)
 }
 
 // MarkStore keeps the mirror of the mark in Redis.

@@ -112,6 +112,7 @@ func (r *Relay) startRebuild(ctx context.Context) error {
 	}
 	r.queue.published.forget()
 	r.rebuild = &rebuild{mark: mark, start: time.Now()}
+	r.check = check{} // all of them are requeued
 	return nil
 }
 

@@ -52,6 +52,9 @@ func (r *Relay) turn(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	full, err := r.handOver(ctx)
+	if err == nil && r.rebuild == nil {
+		err = r.checkSome(ctx)
+	}
 	return more || full || r.rebuild != nil, err
 }
 
