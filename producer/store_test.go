@@ -16,6 +16,7 @@ import (
 type testStore interface {
 	Store
 	RelayStore
+	RetentionStore
 	Get(ctx context.Context, id uuid.UUID) (store.Notification, []store.Attempt, error)
 	Commit(ctx context.Context, b store.Batch) (store.Results, error)
 }

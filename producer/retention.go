@@ -1,0 +1,179 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+)
+
+// RetentionStore forgets what is old; store/postgres and store/sqlite have it.
+// Each call is one statement over at most limit rows that ended longer than age
+// ago, the oldest first, and returns how many it changed. It passes over rows
+// that are not final or that somebody else holds.
+type RetentionStore interface {
+	// BlankData removes data, page query and payload of what is no dead letter.
+	BlankData(ctx context.Context, age time.Duration, limit int) (int, error)
+	// DeleteFinished deletes what BlankData was done with, and its attempts.
+	DeleteFinished(ctx context.Context, age time.Duration, limit int) (int, error)
+	// DeleteDead deletes dead letters, and their attempts.
+	DeleteDead(ctx context.Context, age time.Duration, limit int) (int, error)
+}
+
+// The defaults of a RetentionConfig.
+const (
+	DefaultDataRetention = 7 * 24 * time.Hour
+	DefaultRetention     = 90 * 24 * time.Hour
+	DefaultDeadRetention = 180 * 24 * time.Hour
+)
+
+// RetentionConfig is what a Retention is made of.
+type RetentionConfig struct {
+	// Store is required; Retention does not close it.
+	Store RetentionStore
+	// Leads says whether this process is the one that works, so that the
+	// database does not bear several at once; they would do no harm. nil means
+	// that it always is.
+	Leads func() bool
+	// Data is how long after its end a notification keeps its data, the query of
+	// its page and its payload, if Finished is not shorter. Default:
+	// DefaultDataRetention.
+	Data time.Duration
+	// Finished is how long after its end a notification is kept. Default:
+	// DefaultRetention.
+	Finished time.Duration
+	// Dead is how long a dead letter is kept, with its data, since it can be
+	// replayed as long as it is there. Default: DefaultDeadRetention.
+	Dead time.Duration
+	// Interval is the pause between two rounds. Default: a minute.
+	Interval time.Duration
+	// Logger gets one line per outage and one per recovery. Default: none.
+	Logger *zap.Logger
+	// Registerer gets the metrics. Default: they are not registered.
+	Registerer prometheus.Registerer
+}
+
+func (c RetentionConfig) withDefaults() RetentionConfig {
+	for _, d := range []struct {
+		at  *time.Duration
+		def time.Duration
+	}{
+		{&c.Data, DefaultDataRetention}, {&c.Finished, DefaultRetention}, {&c.Dead, DefaultDeadRetention}, {&c.Interval, time.Minute},
+	} {
+		if *d.at == 0 {
+			*d.at = d.def
+		}
+	}
+	if c.Leads == nil {
+		c.Leads = func() bool { return true }
+	}
+	if c.Logger == nil {
+		c.Logger = zap.NewNop()
+	}
+	return c
+}
+
+// check reports every bad field.
+func (c RetentionConfig) check() error {
+	var errs []error
+	if c.Store == nil {
+		errs = append(errs, errors.New("producer: RetentionConfig.Store is required"))
+	}
+	for name, d := range map[string]time.Duration{"Data": c.Data, "Finished": c.Finished, "Dead": c.Dead, "Interval": c.Interval} {
+		if d < 0 {
+			errs = append(errs, fmt.Errorf("producer: RetentionConfig.%s is negative", name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Retention keeps the store from growing for ever: it blanks the data of
+// notifications that ended and deletes them later. It never touches what is
+// open, being sent or in doubt.
+//
+// It is safe for concurrent use.
+type Retention struct {
+	config RetentionConfig
+	page   int // rows per statement
+	rows   *prometheus.CounterVec
+	away   outage
+
+	mu      sync.Mutex
+	cancel  context.CancelFunc // not nil once started
+	done    chan struct{}
+	stopped bool
+}
+
+// forgetting is what retention does to rows, a label.
+type forgetting string
+
+const (
+	dataBlanked     forgetting = "data_blanked"
+	finishedDeleted forgetting = "deleted"
+	deadDeleted     forgetting = "dead_deleted"
+)
+
+// NewRetention makes a Retention. It does not touch the network.
+func NewRetention(config RetentionConfig) (*Retention, error) {
+	config = config.withDefaults()
+	if err := config.check(); err != nil {
+		return nil, err
+	}
+	rows, err := register(config.Registerer, prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "wxnotify_retention_rows_total",
+		Help: "Notifications whose data was blanked, or that were deleted, because of their age, by kind.",
+	}, []string{"kind"}))
+	if err != nil {
+		return nil, fmt.Errorf("producer: register metrics: %w", err)
+	}
+	for _, kind := range []forgetting{dataBlanked, finishedDeleted, deadDeleted} {
+		rows.WithLabelValues(string(kind))
+	}
+	return &Retention{
+		config: config, page: retentionPage, rows: rows,
+		away: outage{log: config.Logger, part: partStore, now: time.Now},
+	}, nil
+}
+
+// Start lets the retention run until Stop or until ctx is done. Started again it
+// does nothing.
+func (r *Retention) Start(ctx context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stopped {
+		return ErrStopped
+	}
+	if r.cancel != nil {
+		return nil
+	}
+	ctx, r.cancel = context.WithCancel(ctx)
+	r.done = make(chan struct{})
+	go func() {
+		defer close(r.done)
+		r.run(ctx)
+	}()
+	return nil
+}
+
+// Stop ends the statement under way, which then changes nothing, and waits for
+// it, at most as long as ctx. It may be called again, and before Start.
+func (r *Retention) Stop(ctx context.Context) error {
+	r.mu.Lock()
+	r.stopped = true
+	cancel, done := r.cancel, r.done
+	r.mu.Unlock()
+	if cancel == nil {
+		return nil
+	}
+	cancel()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("producer: stop retention: %w", ctx.Err())
+	}
+}
