@@ -1,13 +1,9 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"os"
 	"strings"
-
-	"golang.org/x/term"
 
 	"github.com/wxnotify/wxnotify/cmd/internal/app"
 	"github.com/wxnotify/wxnotify/cmd/internal/config"
@@ -67,30 +63,4 @@ func openCount(ctx context.Context, s app.Store) (int, error) {
 		}
 	}
 	return n, nil
-}
-
-// askYes asks on the terminal whether to go on; anything but yes is
-// errNotConfirmed. Without a terminal there is nobody to ask: a script has to
-// say --yes.
-func (p *program) askYes(ctx context.Context, question string) error {
-	if f, ok := p.stdin.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
-		return usagef("stdin is no terminal, so nobody can be asked: give --yes if that is what you want")
-	}
-	p.printf("%s [y/N] ", question)
-	answer := make(chan string, 1)
-	go func() {
-		// It ends with the process when the question is never answered; the end of
-		// the input is a no.
-		line, _ := bufio.NewReader(p.stdin).ReadString('\n')
-		answer <- strings.ToLower(strings.TrimSpace(line))
-	}()
-	select {
-	case text := <-answer:
-		if text == "y" || text == "yes" {
-			return nil
-		}
-		return errNotConfirmed
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -1,18 +1,14 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/wxnotify/wxnotify/cmd/internal/app"
 	"github.com/wxnotify/wxnotify/cmd/internal/config"
@@ -80,36 +76,12 @@ func (f *sendFlags) message(a config.App, data map[string]string) wechat.Message
 	return m
 }
 
-// errNotConfirmed ends a command whose question was not answered with yes.
-var errNotConfirmed = errors.New("not sent: the answer was not yes")
-
 // confirmLive asks before the message leaves.
 func (p *program) confirmLive(ctx context.Context, cfg *config.Config, id string, m wechat.Message, yes bool) error {
 	if yes {
 		return nil
 	}
-	if f, ok := p.stdin.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
-		return usagef("--live sends a real message and stdin is no terminal to ask on: say so with --yes")
-	}
-	p.printf("Send template %s to %s, app %s, through %s? [y/N] ", cell(m.TemplateID), maskID(m.ToUser), id, cfg.APIBaseURL)
-	answers := make(chan string, 1)
-	go func() {
-		// It ends with the process when the question is never answered.
-		line, err := bufio.NewReader(p.stdin).ReadString('\n')
-		if err != nil && !errors.Is(err, io.EOF) {
-			line = ""
-		}
-		answers <- strings.ToLower(strings.TrimSpace(line))
-	}()
-	select {
-	case text := <-answers:
-		if text == "y" || text == "yes" {
-			return nil
-		}
-		return errNotConfirmed
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return p.askYes(ctx, fmt.Sprintf("Send template %s to %s, app %s, through %s?", cell(m.TemplateID), maskID(m.ToUser), id, cfg.APIBaseURL))
 }
 
 // liveAnswer is the answer as --json prints it.
