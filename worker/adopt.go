@@ -81,6 +81,11 @@ func (d *delivery) insist(a store.Acceptance) (store.Look, error) {
 			d.noteStillborn(look)
 			return look, nil
 		case stopped(d.ctx):
+			if d.lastTry() {
+				// There is no row to leave it to, and any answer would archive it.
+				// asynq puts it back when its shutdown takes too long.
+				<-d.whole.Done()
+			}
 			return store.Look{}, d.unread(err)
 		case !errors.Is(err, store.ErrUnavailable):
 			d.log().Error("raw task not adopted", zap.Error(err))

@@ -164,6 +164,7 @@ func TestTwoDeliveriesAtOnceSendOnce(t *testing.T) {
 			return looks, err
 		}}
 	}
+	r.hang()
 	n := r.accept()
 	other := n
 	other.Priority = store.Low // the same TaskID is free in another queue
@@ -175,9 +176,18 @@ func TestTwoDeliveriesAtOnceSendOnce(t *testing.T) {
 	}
 	r.enqueue(n)
 	r.start()
+	r.awaitHanging(1)
+	eventually(t, "the other delivery is handed back", func() bool {
+		for _, p := range []store.Priority{store.Default, store.Low} {
+			info, err := r.inspector().GetTaskInfo(task.Queue(r.appID, "", p), task.ID(n.ID, n.Generation))
+			if err == nil && info.LastErr == "handed back: another delivery is sending" {
+				return true
+			}
+		}
+		return false
+	})
+	r.letGo()
 	r.awaitState(n.ID, store.Sent)
-	r.awaitNoTask(task.ID(n.ID, n.Generation))
-	first.stop()
 	r.wantSends(1)
 	if got := r.get(n.ID); got.Seq != 1 {
 		t.Errorf("%d claims, want 1", got.Seq)
@@ -257,6 +267,33 @@ func TestRawTaskWithoutRetriesIsLeftToRelay(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The worker stops before it could adopt a raw task that has no retries: there
+// is no row that Relay could take over, so the task must stay on the queue.
+func TestRawTaskWithoutRetriesOutlivesARestart(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.sendTimeout = time.Second // asynq then waits 6 s for its handlers
+	tried := make(chan struct{})
+	tell := sync.OnceFunc(func() { close(tried) })
+	r.edit = func(c *Config) {
+		c.Store = &faultyStore{Store: c.Store, adopt: func(store.Acceptance, func() (store.Look, error)) (store.Look, error) {
+			tell()
+			return store.Look{}, store.ErrUnavailable
+		}}
+	}
+	p := r.start()
+	id, taskID := r.raw(rawReport(simulator.OpenID("restart")), asynq.MaxRetry(0))
+	<-tried
+	p.stop()
+	if info, err := r.inspector().GetTaskInfo(r.queue(), taskID); err != nil || info.State != asynq.TaskStatePending {
+		t.Fatalf("task %+v (%v), want it pending", info, err)
+	}
+	r.edit = nil
+	r.start()
+	r.awaitState(id, store.Sent)
+	r.wantSends(1)
 }
 
 // A raw task whose own asynq deadline goes by in the queue is never run, and

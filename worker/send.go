@@ -19,7 +19,8 @@ import (
 // delivery is one task in the hands of one handler.
 type delivery struct {
 	s          *server
-	ctx        context.Context //nolint:containedctx // asynq's, for everything before the claim
+	ctx        context.Context //nolint:containedctx // asynq's, or until the worker stops; for everything before the claim
+	whole      context.Context //nolint:containedctx // asynq's own: over when asynq has taken the task back
 	task       *asynq.Task
 	taskID     string
 	id         uuid.UUID
@@ -45,11 +46,12 @@ func (s *server) process(ctx context.Context, t *asynq.Task) (err error) {
 			err = errPanic
 		}
 	}()
-	ctx, cancel := context.WithCancel(ctx)
+	d := &delivery{s: s, whole: ctx, task: t, taskID: taskID}
+	var cancel context.CancelFunc
+	d.ctx, cancel = context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.w.draining, cancel)()
 
-	d := &delivery{s: s, ctx: ctx, task: t, taskID: taskID}
 	look, err := d.open()
 	if err != nil {
 		return err
@@ -351,12 +353,17 @@ const relayFrom = time.Minute
 // later hands the delivery back unclaimed. A task without retries left would be
 // archived for it, so that one is left to Relay.
 func (d *delivery) later(after time.Duration, why string) error {
-	retried, _ := asynq.GetRetryCount(d.ctx)
-	most, _ := asynq.GetMaxRetry(d.ctx)
-	if d.raw && retried >= most {
+	if d.lastTry() {
 		return d.move(store.Move{State: store.Retrying, Delay: after, Requeue: true})
 	}
 	return &handBackError{after: after, why: why}
+}
+
+// lastTry reports whether asynq would archive the task for any error.
+func (d *delivery) lastTry() bool {
+	retried, _ := asynq.GetRetryCount(d.ctx)
+	most, _ := asynq.GetMaxRetry(d.ctx)
+	return d.raw && retried >= most
 }
 
 // move changes the row without an attempt and acknowledges; when the row has
