@@ -137,9 +137,8 @@ type Move struct {
 	// Delay and Requeue as in Settlement, for State retrying.
 	Delay   time.Duration
 	Requeue bool
-	// Replay: from dead to queued with a new generation, handed over at once,
-	// Spent, Doubts and Unsure zero, ExpiresAt now plus MaxAge. It does not apply
-	// once the data is blanked: there is nothing left to send.
+	// Replay does what a [Replay] with Force and without a Content does, by
+	// ActorAsynqmon: not when there is nothing to send, or its data is blanked.
 	Replay bool
 	MaxAge time.Duration
 }

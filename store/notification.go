@@ -72,8 +72,12 @@ type Notification struct {
 	CreatedAt  time.Time
 	UpdatedAt  time.Time
 	FinishedAt time.Time // zero until final
+	// DiscardedAt is when a person took the dead letter out of view; zero: nobody
+	// did since it died.
+	DiscardedAt time.Time
 	// DataBlankedAt is when retention removed Data, Payload and the query of
-	// Page; zero means that they are there. What is blanked is never replayed.
+	// Page; zero means that they are there. What is blanked is not replayed without
+	// a new Content.
 	DataBlankedAt time.Time
 }
 
@@ -161,11 +165,28 @@ type Filter struct {
 	Class                                          Class
 	Reason                                         Reason
 	Errcode                                        int
+	Discarded                                      Discarded
 	Since, Until                                   time.Time // of CreatedAt; Until is exclusive
 	// Before continues a listing: only notifications whose ID is smaller. IDs
 	// of adopted raw tasks do not carry time, so order is by CreatedAt, ID.
 	Before Cursor
 	Limit  int // 0 means 50; at most 500
+}
+
+// Discarded chooses notifications by whether a person discarded them.
+type Discarded int
+
+// The choices.
+const (
+	DiscardedOrNot Discarded = iota
+	NotDiscarded
+	OnlyDiscarded
+)
+
+// DeadLetters chooses what someone has to look at: dead, class fault, and not
+// discarded.
+func DeadLetters() Filter {
+	return Filter{States: []State{Dead}, Class: ClassFault, Discarded: NotDiscarded}
 }
 
 // PageSize is the Limit that counts: 50 when none is given, and 500 at most.

@@ -50,7 +50,6 @@ func conditions(f store.Filter) (string, []any) {
 		{"user_id", f.UserID},
 		{"open_id", f.OpenID},
 		{"template_id", f.TemplateID},
-		{"class", string(f.Class)},
 		{"reason", string(f.Reason)},
 	} {
 		if equal.value != "" {
@@ -62,6 +61,21 @@ func conditions(f store.Filter) (string, []any) {
 		if value != "" {
 			where = append(where, "n."+column+" <> ''")
 		}
+	}
+	// As literals, so that the partial index of the dead letters can be used.
+	switch f.Class {
+	case store.ClassNone:
+	case store.ClassFault, store.ClassRefused:
+		where = append(where, "n.class = '"+string(f.Class)+"'")
+	default:
+		where = append(where, "false")
+	}
+	switch f.Discarded {
+	case store.DiscardedOrNot:
+	case store.NotDiscarded:
+		where = append(where, "n.discarded_at IS NULL")
+	case store.OnlyDiscarded:
+		where = append(where, "n.discarded_at IS NOT NULL")
 	}
 	switch len(f.States) {
 	case 0:

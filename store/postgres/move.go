@@ -48,22 +48,6 @@ const movedSQL = `
 	JOIN notifications n ON n.id = m.id AND n.state = m.state AND n.reason = m.reason
 		AND n.generation = m.generation + (m.state = 'retrying' AND m.requeue)::int`
 
-// replaySQL starts dead notifications anew, unless their data is blanked. seq goes on counting; what the
-// budget and the doubt policy count starts again.
-const replaySQL = `
-	WITH found AS MATERIALIZED (
-		SELECT m.*, n.state AS was, n.data_blanked_at AS blanked_at
-		FROM unnest($1::uuid[], $2::int[], $3::text[], $4::bigint[]) AS m (id, generation, reason, max_age)
-		JOIN notifications n ON n.id = m.id AND n.generation = m.generation
-	)
-	UPDATE notifications n
-	SET state = 'queued', class = '', reason = m.reason, field = '',
-		generation = n.generation + 1, spent = 0, doubts = 0, unsure = 0,
-		due_at = now(), expires_at = now() + m.max_age * interval '1 microsecond', handover_at = now(),
-		updated_at = now(), finished_at = NULL
-	FROM found m
-	WHERE n.id = m.id AND m.was = 'dead' AND m.blanked_at IS NULL`
-
 // replayedSQL finds the replays that were applied, by this try or an earlier
 // one: nothing else leads a dead notification to the next generation.
 const replayedSQL = `
@@ -74,14 +58,15 @@ const replayedSQL = `
 // queueMoves adds the moves, replays apart from the others.
 func queueMoves(b *pgx.Batch, moves []store.Move, answers []bool) {
 	var (
-		moved, replayed moveColumns
+		moved           moveColumns
+		replayed        replayColumns
 		place           = make(map[[16]byte]int, len(moves))
 		pausedTemplates bool
 	)
 	for i, m := range moves {
 		place[m.ID] = i
 		if m.Replay {
-			replayed.add(m)
+			replayed.addMove(m)
 			continue
 		}
 		moved.add(m)
@@ -104,7 +89,7 @@ func queueMoves(b *pgx.Batch, moves []store.Move, answers []bool) {
 		b.Queue(movedSQL, moved.id, moved.generation, moved.state, moved.reason, moved.requeue).Query(mark)
 	}
 	if len(replayed.id) > 0 {
-		b.Queue(replaySQL, replayed.id, replayed.generation, replayed.reason, replayed.maxAge)
+		b.Queue(replaySQL, replayed.args()...)
 		b.Queue(replayedSQL, replayed.id, replayed.generation).Query(mark)
 	}
 }
@@ -114,13 +99,13 @@ type moveColumns struct {
 	id                   [][16]byte
 	generation           []int
 	state, class, reason []string
-	delay, maxAge        []int64
+	delay                []int64
 	requeue              []bool
 }
 
 func (c *moveColumns) add(m store.Move) {
 	c.id, c.generation = append(c.id, m.ID), append(c.generation, m.Generation)
 	c.state, c.class, c.reason = append(c.state, string(m.State)), append(c.class, string(m.Class)), append(c.reason, string(m.Reason))
-	c.delay, c.maxAge = append(c.delay, m.Delay.Microseconds()), append(c.maxAge, m.MaxAge.Microseconds())
+	c.delay = append(c.delay, m.Delay.Microseconds())
 	c.requeue = append(c.requeue, m.Requeue)
 }

@@ -20,16 +20,17 @@ const notificationColumns = `
 	n.state, n.class, n.reason, n.errcode, n.errmsg, n.field, n.assumed, n.receipt, n.msg_id,
 	n.seq, n.generation, n.spent, n.doubts, n.unsure,
 	n.owner, n.lease_until, n.due_at, n.expires_at, n.handover_at, n.created_at, n.updated_at, n.finished_at,
-	n.data_blanked_at`
+	n.discarded_at, n.data_blanked_at`
 
 // notificationRow receives one row.
 type notificationRow struct {
-	n                                  store.Notification
-	id                                 [16]byte
-	owner                              *[16]byte
-	data                               string
-	lease, handover, finished, blanked *time.Time
-	due, expires, created, modified    time.Time
+	n                               store.Notification
+	id                              [16]byte
+	owner                           *[16]byte
+	data                            string
+	lease, handover, finished       *time.Time
+	discarded, blanked              *time.Time
+	due, expires, created, modified time.Time
 }
 
 // fields are the targets for notificationColumns.
@@ -41,7 +42,7 @@ func (r *notificationRow) fields() []any {
 		(*string)(&n.State), (*string)(&n.Class), (*string)(&n.Reason), &n.Errcode, &n.Errmsg, &n.Field, &n.Assumed,
 		(*string)(&n.Receipt), &n.MsgID,
 		&n.Seq, &n.Generation, &n.Spent, &n.Doubts, &n.Unsure,
-		&r.owner, &r.lease, &r.due, &r.expires, &r.handover, &r.created, &r.modified, &r.finished,
+		&r.owner, &r.lease, &r.due, &r.expires, &r.handover, &r.created, &r.modified, &r.finished, &r.discarded,
 		&r.blanked,
 	}
 }
@@ -60,7 +61,8 @@ func (r *notificationRow) notification() (store.Notification, error) {
 	if len(n.Payload) == 0 {
 		n.Payload = nil
 	}
-	n.LeaseUntil, n.HandoverAt, n.FinishedAt = utc(r.lease), utc(r.handover), utc(r.finished)
+	n.LeaseUntil, n.HandoverAt = utc(r.lease), utc(r.handover)
+	n.FinishedAt, n.DiscardedAt = utc(r.finished), utc(r.discarded)
 	n.DataBlankedAt = utc(r.blanked)
 	n.DueAt, n.ExpiresAt, n.CreatedAt, n.UpdatedAt = r.due.UTC(), r.expires.UTC(), r.created.UTC(), r.modified.UTC()
 	var err error

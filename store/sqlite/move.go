@@ -11,7 +11,7 @@ import (
 // paused: nobody would wake it otherwise.
 func (t *writeTx) move(ctx context.Context, m store.Move) (bool, error) {
 	if m.Replay {
-		return t.replay(ctx, m)
+		return t.replayMove(ctx, m)
 	}
 	moved, err := t.exec(ctx, `
 		UPDATE notifications AS n
@@ -37,26 +37,4 @@ func (t *writeTx) move(ctx context.Context, m store.Move) (bool, error) {
 			WHERE id = ?1 AND generation = ?2 + (?3 = 'retrying' AND ?5) AND state = ?3 AND reason = ?4)`,
 		[]any{m.ID[:], m.Generation, m.State, m.Reason, m.Requeue}, []any{&before})
 	return before, err
-}
-
-// replay starts a dead notification anew, unless its data is blanked. seq goes on counting; what the budget
-// and the doubt policy count starts again.
-func (t *writeTx) replay(ctx context.Context, m store.Move) (bool, error) {
-	_, err := t.exec(ctx, `
-		UPDATE notifications
-		SET state = 'queued', class = '', reason = ?3, field = '',
-			generation = generation + 1, spent = 0, doubts = 0, unsure = 0,
-			due_at = ?4, expires_at = ?4 + ?5, handover_at = ?4,
-			updated_at = ?4, finished_at = NULL
-		WHERE id = ?1 AND generation = ?2 AND state = 'dead' AND data_blanked_at IS NULL`,
-		m.ID[:], m.Generation, m.Reason, t.now, m.MaxAge.Microseconds())
-	if err != nil {
-		return false, err
-	}
-	// By this try or an earlier one: nothing else leads a dead notification to
-	// the next generation.
-	var replayed bool
-	err = t.row(ctx, `SELECT EXISTS (SELECT 1 FROM notifications WHERE id = ?1 AND generation = ?2 + 1)`,
-		[]any{m.ID[:], m.Generation}, []any{&replayed})
-	return replayed, err
 }

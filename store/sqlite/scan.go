@@ -18,15 +18,16 @@ const notificationColumns = `
 	n.state, n.class, n.reason, n.errcode, n.errmsg, n.field, n.assumed, n.receipt, n.msg_id,
 	n.seq, n.generation, n.spent, n.doubts, n.unsure,
 	n.owner, n.lease_until, n.due_at, n.expires_at, n.handover_at, n.created_at, n.updated_at, n.finished_at,
-	n.data_blanked_at`
+	n.discarded_at, n.data_blanked_at`
 
 // notificationRow receives one row.
 type notificationRow struct {
-	n                                  store.Notification
-	owner                              []byte
-	data                               string
-	lease, handover, finished, blanked sql.NullInt64
-	due, expires, created, modified    int64
+	n                               store.Notification
+	owner                           []byte
+	data                            string
+	lease, handover                 sql.NullInt64
+	finished, discarded, blanked    sql.NullInt64
+	due, expires, created, modified int64
 }
 
 // fields are the targets for notificationColumns.
@@ -37,7 +38,7 @@ func (r *notificationRow) fields() []any {
 		&n.Lang, &n.MiniprogramState, &n.Priority, &n.Duplicates, &n.Payload, &n.Queue,
 		&n.State, &n.Class, &n.Reason, &n.Errcode, &n.Errmsg, &n.Field, &n.Assumed, &n.Receipt, &n.MsgID,
 		&n.Seq, &n.Generation, &n.Spent, &n.Doubts, &n.Unsure,
-		&r.owner, &r.lease, &r.due, &r.expires, &r.handover, &r.created, &r.modified, &r.finished,
+		&r.owner, &r.lease, &r.due, &r.expires, &r.handover, &r.created, &r.modified, &r.finished, &r.discarded,
 		&r.blanked,
 	}
 }
@@ -53,7 +54,8 @@ func (r *notificationRow) notification() (store.Notification, error) {
 	if len(n.Payload) == 0 {
 		n.Payload = nil
 	}
-	n.LeaseUntil, n.HandoverAt, n.FinishedAt = nullable(r.lease), nullable(r.handover), nullable(r.finished)
+	n.LeaseUntil, n.HandoverAt = nullable(r.lease), nullable(r.handover)
+	n.FinishedAt, n.DiscardedAt = nullable(r.finished), nullable(r.discarded)
 	n.DataBlankedAt = nullable(r.blanked)
 	n.DueAt, n.ExpiresAt, n.CreatedAt, n.UpdatedAt = instant(r.due), instant(r.expires), instant(r.created), instant(r.modified)
 	var err error

@@ -30,6 +30,12 @@ type Store interface { //nolint:interfacebloat // the union of what all users de
 	List(ctx context.Context, f store.Filter) ([]store.Notification, error)
 	CountByState(ctx context.Context, app string) (map[store.State]int, error)
 
+	Count(ctx context.Context, f store.Filter, by store.Group) ([]store.Counted, error)
+	Replay(ctx context.Context, replays []store.Replay) ([]store.Acted, error)
+	Discard(ctx context.Context, discards []store.Discard) ([]store.Acted, error)
+	SettleDoubts(ctx context.Context, settlements []store.DoubtSettlement) ([]store.Acted, error)
+	Actions(ctx context.Context, id uuid.UUID) ([]store.Action, error)
+
 	Bind(ctx context.Context, bindings []store.Binding) (store.Bound, error)
 	Resolve(ctx context.Context, app, userID string) (store.Binding, error)
 	Bindings(ctx context.Context, userID string) ([]store.Binding, error)
@@ -90,6 +96,13 @@ func Run(t *testing.T, open func(t testing.TB) Store) {
 		"move refused":                  testMoveRefused,
 		"move repeated":                 testMoveRepeated,
 		"replay":                        testReplay,
+		"replay dead":                   testReplayDead,
+		"replay guards":                 testReplayGuards,
+		"replay content":                testReplayContent,
+		"replay race":                   testReplayRace,
+		"discard":                       testDiscard,
+		"settle doubts":                 testSettleDoubts,
+		"count":                         testCount,
 		"lease over":                    testLeaseOver,
 		"doubt resolved":                testDoubtResolved,
 		"doubt waits for pushes":        testDoubtWaitsForPushes,
@@ -138,6 +151,7 @@ func RunPair(t *testing.T, open func(t testing.TB) (a, b Store)) {
 		"leases are shared":   testPairLeases,
 		"migrate at once":     testPairMigrate,
 		"insert the same ref": testPairInsertRef,
+		"replay race":         testPairReplayRace,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
