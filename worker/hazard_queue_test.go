@@ -107,18 +107,26 @@ func TestLostQueueNamesAreListedAgain(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	n := r.send()
+	wantListed := func(when string) {
+		t.Helper()
+		names, err := r.inspector().Queues()
+		for _, q := range task.Queues(r.appID, "") {
+			if err != nil || !slices.Contains(names, q) {
+				t.Errorf("queue %s is not listed %s (%v)", q, when, err)
+			}
+		}
+	}
+	r.redis.SRem(r.ctx, "asynq:queues", r.queue())
 	r.start()
+	wantListed("by a worker that starts")
 	r.awaitState(n.ID, store.Sent)
 	for _, q := range task.Queues(r.appID, "") {
 		r.redis.SRem(r.ctx, "asynq:queues", q)
 		if err := sweep(r.ctx, r.redis, q, time.Now(), zap.NewNop()); err != nil {
 			t.Fatal(err)
 		}
-		names, err := r.inspector().Queues()
-		if err != nil || !slices.Contains(names, q) {
-			t.Errorf("queue %s is not listed (%v)", q, err)
-		}
 	}
+	wantListed("after a sweep")
 }
 
 // Redis refuses writes because it is full: the loops that ask for work must not

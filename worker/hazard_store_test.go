@@ -82,6 +82,7 @@ func TestAnswerIsHeldWhileTheStoreIsAway(t *testing.T) {
 		}}
 	}
 	p := r.start()
+	t.Cleanup(func() { away.Store(false) })
 	r.sim.SetLatency(200 * time.Millisecond)
 	n := r.send()
 	r.awaitSim("the call is under way", func(s simulator.State) bool { return s.Requests[simulator.APISend] == 1 })
@@ -102,7 +103,10 @@ func TestAnswerIsHeldWhileTheStoreIsAway(t *testing.T) {
 		defer close(stopped)
 		stopErr = p.Stop(ctx)
 	})
-	t.Cleanup(func() { away.Store(false); stopping.Wait() })
+	t.Cleanup(func() {
+		away.Store(false)
+		stopping.Wait()
+	})
 	before, start := tries.Load(), time.Now()
 	// Longer than the call, its deadline and asynq's shutdown timeout.
 	elapse(t, 8*time.Second)

@@ -148,7 +148,6 @@ func TestErrorTextInRedisIsOfClosedLists(t *testing.T) {
 					t.Errorf("%q contains %q", text, secret)
 				}
 			}
-			t.Logf("%s", text)
 		})
 	}
 }
