@@ -119,17 +119,8 @@ func (s *Store) Actions(ctx context.Context, id uuid.UUID) ([]store.Action, erro
 // Count counts the notifications that a filter chooses by a group, the most
 // first. The filter's Before and Limit are not used.
 func (s *Store) Count(ctx context.Context, f store.Filter, by store.Group) ([]store.Counted, error) {
-	f.Before = store.Cursor{}
-	value := "''"
-	if column := by.Column(); column != "" {
-		value = "n." + column + "::text"
-	}
-	where, args := conditions(f)
-	rows, err := s.pool.Query(ctx, `
-		SELECT value, count(*)
-		FROM (SELECT `+value+` AS value FROM notifications n WHERE `+where+`) AS chosen
-		GROUP BY value
-		ORDER BY count(*) DESC, value COLLATE "C"`, args...)
+	query, args := countSQL(f, by)
+	rows, err := s.pool.Query(ctx, query, args...)
 	if err != nil {
 		return nil, wrap("count notifications", err)
 	}
@@ -139,4 +130,18 @@ func (s *Store) Count(ctx context.Context, f store.Filter, by store.Group) ([]st
 		return c, err
 	})
 	return counts, wrap("count notifications", err)
+}
+
+func countSQL(f store.Filter, by store.Group) (string, []any) {
+	f.Before = store.Cursor{}
+	value := "''"
+	if column := by.Column(); column != "" {
+		value = "n." + column + "::text"
+	}
+	where, args := conditions(f)
+	return `
+		SELECT value, count(*)
+		FROM (SELECT ` + value + ` AS value FROM notifications n WHERE ` + where + `) AS chosen
+		GROUP BY value
+		ORDER BY count(*) DESC, value COLLATE "C"`, args
 }

@@ -24,8 +24,8 @@ const replaySQL = `
 				WHEN n.generation > r.generation THEN 'before'
 				WHEN n.state <> 'dead' OR n.generation < r.generation THEN 'wrong_state'
 				WHEN n.reason = 'in_doubt' AND NOT r.force THEN 'in_doubt'
-				WHEN r.data IS NULL AND (n.data_blanked_at IS NOT NULL OR n.template_id = ''
-					OR n.user_id = '' AND n.open_id = '' OR n.data::text = '{}') THEN 'no_content'
+				WHEN r.data IS NULL AND (n.template_id = '' OR n.user_id = '' AND n.open_id = '' OR n.data::text = '{}')
+					THEN 'no_content'
 				ELSE 'done'
 			END AS result
 		FROM unnest($1::uuid[], $2::int[], $3::bigint[], $4::bool[], $5::text[], $6::text[],

@@ -44,8 +44,7 @@ func (t *writeTx) replay(ctx context.Context, r store.Replay) (store.Acted, erro
 			WHEN generation > ?2 THEN 'before'
 			WHEN state <> 'dead' OR generation < ?2 THEN 'wrong_state'
 			WHEN reason = 'in_doubt' AND NOT ?3 THEN 'in_doubt'
-			WHEN NOT ?4 AND (data_blanked_at IS NOT NULL OR template_id = ''
-				OR user_id = '' AND open_id = '' OR data = '{}') THEN 'no_content'
+			WHEN NOT ?4 AND (template_id = '' OR user_id = '' AND open_id = '' OR data = '{}') THEN 'no_content'
 			ELSE 'done'
 		END`, r.Generation, r.Force, r.Content != nil)
 	if err != nil || acted.Result != store.ActDone {

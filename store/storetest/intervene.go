@@ -219,6 +219,9 @@ func testDiscard(f *fixture) {
 	}
 	_, l := f.claim(f.get(n.ID))
 	f.mustSettle(settlement(l, store.Dead, "rejected"))
+	if got := f.discard(n); got.Result != store.ActWrongState {
+		f.Errorf("discard of an earlier death: %+v", got)
+	}
 	f.diff("dead again", []uuid.UUID{n.ID, kept.ID}, letters(store.NotDiscarded))
 
 	for from, n := range f.sources() {
