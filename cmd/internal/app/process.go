@@ -118,7 +118,27 @@ func StartWorker(ctx context.Context, p Parts) (_ *Worker, err error) {
 		return nil, err
 	}
 	w.stops.add("relay", w.Relay.Stop)
+	if err := w.retention(ctx, p); err != nil {
+		return nil, err
+	}
 	return w, w.admin(ctx, p)
+}
+
+// retention lets the process whose relay leads forget what is old.
+func (w *Worker) retention(ctx context.Context, p Parts) error {
+	r, err := producer.NewRetention(producer.RetentionConfig{
+		Store: p.Store, Leads: func() bool { return w.Relay.Health().Leader },
+		Data: p.Config.DataRetention, Finished: p.Config.Retention, Dead: p.Config.DeadRetention,
+		Logger: p.Logger, Registerer: w.Registry,
+	})
+	if err != nil {
+		return err
+	}
+	if err := r.Start(ctx); err != nil {
+		return err
+	}
+	w.stops.add("retention", r.Stop)
+	return nil
 }
 
 // Stop ends the process in order: no new work, calls in flight finished and

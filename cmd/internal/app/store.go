@@ -22,6 +22,7 @@ type Store interface {
 	worker.Store
 	producer.Store
 	producer.RelayStore
+	producer.RetentionStore
 	CommandStore
 	Database
 }

@@ -23,6 +23,10 @@ type Config struct {
 	MaxAge      time.Duration // a notification without its own expiry expires this long after it was due
 	TaskPayload TaskPayload   // what a task on the queue carries
 
+	DataRetention time.Duration // data of what ended is blanked this long after, or at Retention
+	Retention     time.Duration // what ended is deleted this long after
+	DeadRetention time.Duration // the same for dead letters, which keep their data until then
+
 	LogLevel  string // debug, info, warn or error
 	LogFormat LogFormat
 

@@ -51,6 +51,7 @@ func settings() []setting {
 	table = append(table, wechat()...)
 	table = append(table, admin()...)
 	table = append(table, sending()...)
+	table = append(table, retention()...)
 	return append(table, logging()...)
 }
 
@@ -107,6 +108,20 @@ func sending() []setting {
 			"A notification without its own expires_at expires this long after it is due."),
 		define("TASK_PAYLOAD", string(PayloadFull), 0, choice(func(c *draft) *TaskPayload { return &c.TaskPayload }, PayloadFull, PayloadID),
 			"What a task carries: the message as asynqmon shows it, or its id, so that nothing personal is in Redis."),
+	}
+}
+
+// retention is in hours at least: what is wrong with a message shows within
+// minutes, but someone must get to look.
+func retention() []setting {
+	const most = 87600 * time.Hour // ten years
+	return []setting{
+		define("DATA_RETENTION", "168h", 0, duration(func(c *draft) *time.Duration { return &c.DataRetention }, time.Hour, most),
+			"Data, page query and payload are blanked this long after a notification ended, never later than RETENTION. Dead letters keep them."),
+		define("RETENTION", "2160h", 0, duration(func(c *draft) *time.Duration { return &c.Retention }, time.Hour, most),
+			"A notification that ended, and its attempts, are deleted after this long; then its ref is free again."),
+		define("DEAD_RETENTION", "4320h", 0, duration(func(c *draft) *time.Duration { return &c.DeadRetention }, time.Hour, most),
+			"A dead letter (class fault) is kept this long instead, with its data, because it can be replayed."),
 	}
 }
 
