@@ -50,7 +50,7 @@ type proxy struct {
 // from now on reach queue, pauses and rates through it only.
 func newProxy(r *rig) *proxy {
 	r.t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a test's own port
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func (p *proxy) accept() {
 			reset(in)
 			continue
 		}
-		out, err := net.Dial(p.network, p.target) //nolint:noctx // a test's own server
+		out, err := net.Dial(p.network, p.target)
 		if err != nil {
 			reset(in)
 			continue
