@@ -247,6 +247,10 @@ func (p Payload) check() FieldErrors {
 			continue
 		}
 		checkText(dataField(k), k, MaxKey)
+		if strings.TrimSpace(v) == "" { // WeChat refuses it: 47003, "is empty"
+			add(dataField(k), "is empty")
+			continue
+		}
 		checkText(dataField(k), v, MaxValue)
 	}
 	f[n:].sort()

@@ -67,6 +67,8 @@ func TestParseNamesTheBadField(t *testing.T) {
 		"data as string":     {`{"template_id":"T","user_id":"u","data":"{\"a1\":\"x\"}"}`, []string{"data"}},
 		"value an array":     {`{"template_id":"T","user_id":"u","data":{"a1":[1],"b2":"x"}}`, []string{"data.a1"}},
 		"value nested twice": {`{"template_id":"T","user_id":"u","data":{"a1":{"value":{"value":"x"}},"b2":"x"}}`, []string{"data.a1"}},
+		"empty value":        {`{"template_id":"T","user_id":"u","data":{"a1":"","b2":"x"}}`, []string{"data.a1"}},
+		"blank values":       {`{"template_id":"T","user_id":"u","data":{"a1":" \t\n","b2":{"value":"\u3000"},"c3":"x"}}`, []string{"data.a1", "data.b2"}},
 		"NUL in value":       {`{"template_id":"T","user_id":"u","data":{"a1":"x\u0000"}}`, []string{"data.a1"}},
 		"hostile key":        {`{"template_id":"T","user_id":"u","data":{"'; drop":"x\u0000"}}`, []string{"data"}},
 		"10 kB template":     {`{"template_id":"` + long + `","user_id":"u","data":{"a1":"x"}}`, []string{"template_id"}},
@@ -169,6 +171,7 @@ func TestOptionsSurviveTruncation(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(`{"template_id":"T","page":"p","user_id":"u1","data":{"thing1":{"value":"x"}}}`))
 	f.Add([]byte(`{"template_id":"T","user_id":7,"data":{"thing1":1e9}}`))
+	f.Add([]byte(`{"template_id":"T","user_id":"u","data":{"thing1":" "}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, err := Parse(b)
 		if err != nil {
@@ -176,6 +179,11 @@ func FuzzParse(f *testing.F) {
 		}
 		if err := p.Check(); err != nil {
 			t.Fatalf("Parse let through what Check refuses: %v", err)
+		}
+		for k, v := range p.Data {
+			if strings.TrimSpace(v) == "" {
+				t.Fatalf("Parse let through the blank value of %q", k)
+			}
 		}
 		out, err := p.Marshal()
 		if err != nil {
