@@ -463,7 +463,21 @@ func TestNeeds(t *testing.T) {
 	if err := (world{}).load(t).Needs(config.RoleDatabase); err == nil || strings.Contains(err.Error(), "WECHAT") {
 		t.Errorf("migrate with nothing set: got %v, want only DATABASE_URL missing", err)
 	}
-	if err := (world{}).load(t).Needs(config.RoleWorker); err == nil || !strings.Contains(err.Error(), "WECHAT_APPID") {
-		t.Errorf("worker with nothing set: got %v, want WECHAT_APPID among the missing", err)
+	for role, want := range map[config.Role][]string{
+		config.RoleWorker: {"REDIS_URL", "DATABASE_URL", "WECHAT_APPID", "WECHAT_SECRET"},
+		config.RoleLive:   {"WECHAT_APPID", "WECHAT_SECRET"},
+		config.RoleSend:   {"REDIS_URL", "DATABASE_URL", "WECHAT_APPID"},
+	} {
+		var bad *config.Error
+		if err := (world{}).load(t).Needs(role); !errors.As(err, &bad) {
+			t.Fatalf("%s with nothing set: got %v", role, err)
+		}
+		var got []string
+		for _, f := range bad.Faults {
+			got = append(got, f.Setting)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s with nothing set (-want +got):\n%s", role, diff)
+		}
 	}
 }

@@ -32,6 +32,8 @@ func (c *Config) Needs(role Role) error {
 	need(role == RoleLive || !c.Database.IsZero(), "DATABASE_URL", "is not set and needed here")
 	need(role == RoleDatabase || len(c.Apps) > 0, "WECHAT_APPID", "is not set, nor is there an app in the file; one is needed here")
 	if live {
+		// Named with the others, so that they can be set in one go.
+		need(len(c.Apps) > 0, "WECHAT_SECRET", "is not set, nor is there an app in the file with a secret; needed to call WeChat")
 		for _, a := range c.Apps {
 			need(a.Secret != "", "the secret of app "+a.AppID, "is not set (WECHAT_SECRET, or secret in the file's apps) and needed to call WeChat")
 		}
