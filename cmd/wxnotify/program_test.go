@@ -193,8 +193,15 @@ func TestVersionOfARelease(t *testing.T) {
 	if got, want := v.String(), "wxnotify v1.2.3 (abc with changes, 2026-01-02T03:04:05Z) go1.26 linux/amd64"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if got := newVersionInfo(nil).Version; got != "(devel)" {
-		t.Errorf("without build information: got %q", got)
+	for name, info := range map[string]*debug.BuildInfo{"no build information": nil, "nothing of the work tree": {}} {
+		v := newVersionInfo(info)
+		b, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v.Version != "(devel)" || strings.Contains(string(b), "modified") || strings.Contains(v.String(), "changes") {
+			t.Errorf("%s: got %s, %q", name, b, v)
+		}
 	}
 }
 

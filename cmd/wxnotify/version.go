@@ -12,8 +12,8 @@ import (
 type versionInfo struct {
 	Version  string `json:"version"` // of the module; "(devel)" for a build from a work tree
 	Commit   string `json:"commit,omitempty"`
-	Time     string `json:"time,omitempty"` // of the commit
-	Modified bool   `json:"modified"`       // the work tree had changes
+	Time     string `json:"time,omitempty"`     // of the commit
+	Modified *bool  `json:"modified,omitempty"` // the work tree had changes; nil when the build does not know
 	Go       string `json:"go"`
 	Platform string `json:"platform"`
 }
@@ -54,7 +54,8 @@ func newVersionInfo(info *debug.BuildInfo) versionInfo {
 		case "vcs.time":
 			v.Time = s.Value
 		case "vcs.modified":
-			v.Modified = s.Value == "true"
+			modified := s.Value == "true"
+			v.Modified = &modified
 		}
 	}
 	return v
@@ -65,7 +66,7 @@ func (v versionInfo) String() string {
 	parts := []string{"wxnotify", v.Version}
 	if v.Commit != "" {
 		commit := v.Commit
-		if v.Modified {
+		if v.Modified != nil && *v.Modified {
 			commit += " with changes"
 		}
 		parts = append(parts, "("+commit+", "+v.Time+")")
