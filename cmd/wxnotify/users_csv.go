@@ -23,6 +23,8 @@ const (
 	columnApp   = "app"
 )
 
+var allColumns = []string{columnUser, columnOpen, columnUnion, columnApp}
+
 // badLineError is a fault of one line; the lines after it can be read.
 type badLineError struct{ problem string }
 
@@ -57,22 +59,50 @@ func newBindingLines(in io.Reader, cfg *config.Config, defaultApp string) (*bind
 	}
 	for _, name := range header {
 		name = strings.ToLower(strings.TrimSpace(name))
-		if !slices.Contains([]string{columnUser, columnOpen, columnUnion, columnApp}, name) || slices.Contains(l.columns, name) {
-			return nil, headerFault(nil)
-		}
 		l.columns = append(l.columns, name)
 	}
+	for i, name := range l.columns {
+		if !slices.Contains(allColumns, name) || slices.Contains(l.columns[:i], name) {
+			return nil, headerError{l.columns}
+		}
+	}
 	if !slices.Contains(l.columns, columnUser) || !slices.Contains(l.columns, columnOpen) {
-		return nil, headerFault(nil)
+		return nil, headerError{l.columns}
 	}
 	return l, nil
 }
 
+// headerFault is a headerError, unless the file itself failed.
 func headerFault(err error) error {
-	if err != nil && !errors.Is(err, io.EOF) && !errors.As(err, new(*csv.ParseError)) {
-		return err
+	if errors.Is(err, io.EOF) || errors.As(err, new(*csv.ParseError)) {
+		return headerError{}
 	}
-	return errors.New("the first line must be the header user_id,openid, and may add unionid and app")
+	return err
+}
+
+// headerError is a first line that is no header; nothing was imported. It knows
+// the line's columns when the line could be read.
+type headerError struct{ columns []string }
+
+// Error says what was found instead. A line without a single name of ours is
+// not repeated: it is the first user of a file without a header.
+func (h headerError) Error() string {
+	text := "the first line must be the header user_id,openid, and may add unionid and app"
+	if len(h.columns) == 0 {
+		return text
+	}
+	found := make([]string, len(h.columns))
+	header := false
+	for i, name := range h.columns {
+		header = header || slices.Contains(allColumns, name)
+		if found[i] = name; !fieldName(name) {
+			found[i] = "(no name)"
+		}
+	}
+	if !header {
+		return text + "; it has " + count(len(h.columns), "column") + " and none of these names"
+	}
+	return text + "; it is " + strings.Join(found, ",")
 }
 
 // next reads one binding and the number of its line. The error is io.EOF at the
@@ -134,7 +164,15 @@ func checkBinding(b store.Binding) error {
 			return fmt.Errorf("%s has a control character", f.name)
 		}
 	}
+	if strings.ContainsFunc(b.OpenID, notInOpenID) {
+		return fmt.Errorf("%s may have letters, digits, - and _ only", columnOpen)
+	}
 	return nil
+}
+
+// notInOpenID reports whether no openid has r.
+func notInOpenID(r rune) bool {
+	return r != '-' && r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
 }
 
 func isControl(r rune) bool { return r < ' ' || r == 0x7f }

@@ -88,6 +88,9 @@ type lineFault struct {
 
 // reportImport prints what was done, also when err ended the import early.
 func (p *program) reportImport(r importReport, asJSON bool, err error) error {
+	if errors.As(err, new(headerError)) {
+		return err
+	}
 	for _, f := range r.Faults {
 		p.printf("line %d: %s\n", f.Line, f.Problem)
 	}

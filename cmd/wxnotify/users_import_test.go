@@ -60,10 +60,12 @@ func TestUsersImport(t *testing.T) {
 				"short,oX\r\n"+
 				"\xd6\xd0,oX,,\r\n"+
 				`quo"te,oX,,`+"\r\n"+
-				" spaces , oSpaces ,,\r\n")
+				" spaces , oSpaces ,,\r\n"+
+				"inside,o s3cr3t,,\r\n"+
+				"foreign,o中,,\r\n")
 			r, got := sh.report(t, file)
 			want := importReport{
-				boundCount: boundCount{Created: 3, Changed: 1, Moved: 1, Unchanged: 1}, Repeated: 1, Bad: 6,
+				boundCount: boundCount{Created: 3, Changed: 1, Moved: 1, Unchanged: 1}, Repeated: 1, Bad: 8,
 				Faults: []lineFault{
 					{9, "user_id is empty"},
 					{10, "openid is empty"},
@@ -71,13 +73,15 @@ func TestUsersImport(t *testing.T) {
 					{12, "has 2 fields, the header has 4"},
 					{13, "user_id is not UTF-8"},
 					{14, "its quotes do not match"},
+					{16, "openid may have letters, digits, - and _ only"},
+					{17, "openid may have letters, digits, - and _ only"},
 				},
 			}
 			if diff := cmp.Diff(want, r, cmp.AllowUnexported(importReport{})); diff != "" {
 				t.Errorf("report (-want +got):\n%s", diff)
 			}
 			if got.code != exitFailed || !strings.Contains(got.stderr, "line 9: user_id is empty\n") ||
-				!strings.HasSuffix(got.stderr, "wxnotify: 6 bad lines left out\n") {
+				!strings.HasSuffix(got.stderr, "wxnotify: 8 bad lines left out\n") || strings.Contains(got.stderr+got.stdout, "s3cr3t") {
 				t.Errorf("got %+v", got)
 			}
 			for user, openID := range map[string]string{"new": "oNew", "changes": "oChanged", "wins": "oMoves", "twice": "oSecond", "spaces": "oSpaces"} {
@@ -118,18 +122,18 @@ func TestUsersImportFaults(t *testing.T) {
 	t.Parallel()
 	sh := eachStore["sqlite"](t)
 	sh.must(t, "migrate", "up")
-	const header = "the first line must be the header user_id,openid"
-	for _, tc := range []struct{ name, text, says string }{
-		{"empty", "", header},
-		{"no header", "u1,o1\n", header},
-		{"column missing", "user_id,unionid\n", header},
-		{"column twice", "user_id,openid,openid\n", header},
-		{"unknown column", "user_id,openid,phone\n", header},
-		{"broken header", "\"user_id\n", header},
+	const header = "the first line must be the header user_id,openid, and may add unionid and app"
+	for _, tc := range []struct{ name, text, found string }{
+		{"empty", "", ""},
+		{"no header", "u1,o1\n", "; it has 2 columns and none of these names"},
+		{"column missing", "user_id,unionid\n", "; it is user_id,unionid"},
+		{"column twice", "user_id,openid,openid\n", "; it is user_id,openid,openid"},
+		{"unknown column", "User_ID,OpenID,phone,工号\n", "; it is user_id,openid,phone,(no name)"},
+		{"broken header", "\"user_id\n", ""},
 	} {
 		got := sh.run(t, "users", "import", csvFile(t, tc.text))
-		if got.code != exitFailed || !strings.Contains(got.stderr, tc.says) {
-			t.Errorf("%s: got %+v", tc.name, got)
+		if want := (answer{code: exitFailed, stderr: "wxnotify: " + header + tc.found + "\n"}); got != want {
+			t.Errorf("%s: got %+v, want %+v", tc.name, got, want)
 		}
 	}
 	if got := sh.run(t, "users", "import", filepath.Join(t.TempDir(), "none.csv")); got.code != exitFailed {
