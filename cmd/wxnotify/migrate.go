@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/wxnotify/wxnotify/cmd/internal/app"
 	"github.com/wxnotify/wxnotify/cmd/internal/config"
-	"github.com/wxnotify/wxnotify/store"
 )
 
 func (p *program) migrateCommand() *cobra.Command {
@@ -37,7 +37,7 @@ func (p *program) migrateUpCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return p.print(v.String() + "\n")
+			return p.print(v.standing() + "\n")
 		}),
 	}
 }
@@ -67,7 +67,7 @@ func (p *program) migrateDownCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return p.print(after.String() + "\n")
+		return p.print(after.standing() + "\n")
 	})
 	return cmd
 }
@@ -87,10 +87,10 @@ func (p *program) migrateStatusCommand() *cobra.Command {
 		if *asJSON {
 			err = p.printJSON(v)
 		} else {
-			err = p.print(v.String() + "\n")
+			err = p.print(v.standing() + "\n")
 		}
 		if err == nil && v.Have != v.Want {
-			err = fmt.Errorf("%w differs: the database has %d, this program needs %d", store.ErrSchema, v.Have, v.Want)
+			err = errors.New(v.remedy())
 		}
 		return err
 	})
@@ -111,15 +111,23 @@ func schemaVersion(ctx context.Context, s app.Store) (schema, error) {
 	return schema{Have: have, Want: want}, nil
 }
 
-// String says what to do.
-func (v schema) String() string {
+// standing says how the two compare.
+func (v schema) standing() string {
 	switch {
 	case v.Have == v.Want:
 		return fmt.Sprintf("schema version %d: up to date", v.Have)
 	case v.Have > v.Want:
-		return fmt.Sprintf("schema version %d, this program knows %d: run a newer wxnotify", v.Have, v.Want)
+		return fmt.Sprintf("schema version %d, this program knows %d", v.Have, v.Want)
 	}
-	return fmt.Sprintf("schema version %d of %d: run 'wxnotify migrate up'", v.Have, v.Want)
+	return fmt.Sprintf("schema version %d of %d", v.Have, v.Want)
+}
+
+// remedy says what to do when the two differ.
+func (v schema) remedy() string {
+	if v.Have > v.Want {
+		return "run a newer wxnotify"
+	}
+	return "run 'wxnotify migrate up'"
 }
 
 // withDatabase is the RunE of a command that works on the store: settings,
@@ -150,7 +158,7 @@ func (p *program) withStore(role config.Role, work func(context.Context, *config
 			return err
 		}
 		if v.Have != v.Want {
-			return fmt.Errorf("%w: %v", store.ErrSchema, v)
+			return errors.New(v.standing() + ": " + v.remedy())
 		}
 		return work(ctx, cfg, s)
 	})

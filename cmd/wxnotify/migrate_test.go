@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -24,8 +25,13 @@ func TestMigrate(t *testing.T) {
 			if before.Have != 0 || before.Want < 1 || code != exitFailed {
 				t.Fatalf("before: got %+v, exit code %d", before, code)
 			}
-			if got := sh.run(t, "users", "show", "u1"); got.code != exitFailed || !strings.Contains(got.stderr, "run 'wxnotify migrate up'") {
-				t.Errorf("a command on an empty database: got %+v", got)
+			have := fmt.Sprintf("schema version 0 of %d", before.Want)
+			const remedy = "run 'wxnotify migrate up'\n"
+			if got, want := sh.run(t, "users", "show", "u1"), (answer{exitFailed, "", "wxnotify: " + have + ": " + remedy}); got != want {
+				t.Errorf("a command on an empty database: got %+v, want %+v", got, want)
+			}
+			if got, want := sh.run(t, "migrate", "status"), (answer{exitFailed, have + "\n", "wxnotify: " + remedy}); got != want {
+				t.Errorf("status of an empty database: got %+v, want %+v", got, want)
 			}
 
 			got := sh.run(t, "migrate", "up")
