@@ -44,7 +44,7 @@ func (p *program) run(ctx context.Context, args []string) int {
 	root.SetIn(p.stdin)
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)
-	p.markStart(root)
+	p.prepare(root)
 	cmd, err := root.ExecuteContextC(ctx)
 	switch {
 	case err == nil:
@@ -63,8 +63,10 @@ func (p *program) run(ctx context.Context, args []string) int {
 	return exitFailed
 }
 
-// markStart wraps every command so that program.started is known.
-func (p *program) markStart(cmd *cobra.Command) {
+// prepare wraps every command so that program.started is known and a fault in
+// its arguments names them.
+func (p *program) prepare(cmd *cobra.Command) {
+	nameArgs(cmd)
 	if inner := cmd.RunE; inner != nil {
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			p.started = true
@@ -72,7 +74,7 @@ func (p *program) markStart(cmd *cobra.Command) {
 		}
 	}
 	for _, sub := range cmd.Commands() {
-		p.markStart(sub)
+		p.prepare(sub)
 	}
 }
 

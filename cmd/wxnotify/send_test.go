@@ -236,8 +236,8 @@ func TestSendWrongUsage(t *testing.T) {
 		"live and user":       {sendArgs("--live", "--user", "u"), "no database to find the user's openid in"},
 		"live and wait":       {sendArgs("--live", "--openid", "o", "--wait", "1s"), "--wait has no meaning for --live"},
 		"live without openid": {sendArgs("--live"), "--live needs --openid"},
-		"live without yes":    {sendArgs("--live", "--openid", "o"), "say so with --yes"},
-		"two files":           {[]string{"send", file, file}, "at most 1 arg"},
+		"live without yes":    {sendArgs("--live", "--openid", "o"), "give --yes"},
+		"two files":           {[]string{"send", file, file}, "send takes FILE and nothing else"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
