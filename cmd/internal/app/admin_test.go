@@ -166,6 +166,7 @@ func TestReadiness(t *testing.T) {
 	proxy := startProxy(t, r.databaseURL)
 	r.env["DATABASE_URL"] = proxy.url
 	w, _, _ := r.start()
+	t.Cleanup(proxy.join) // or a worker that is stopped would wait for it
 	eventually(t, "ready", func() error {
 		if status, got := askReady(t, w.AdminAddr); status != 200 || len(got.Degraded) != 0 {
 			return fmt.Errorf("%d %+v", status, got)

@@ -67,16 +67,7 @@ func (c *child) terminate() time.Duration {
 	if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		c.t.Fatalf("SIGTERM: %v", err)
 	}
-	limit := time.NewTimer(drainLimit)
-	defer limit.Stop()
-	select {
-	case <-c.done:
-	case <-limit.C:
-		c.t.Fatalf("still running %v after SIGTERM", drainLimit)
-	}
-	if c.err != nil {
-		c.t.Errorf("after SIGTERM: %v, want exit code 0", c.err)
-	}
+	awaitEnd(c.t, c, 0)
 	return time.Since(start)
 }
 

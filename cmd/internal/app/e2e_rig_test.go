@@ -105,7 +105,7 @@ func (r *rig) start() (w *app.Worker, log *logBuffer, stop func()) {
 			return
 		}
 		stopped = true
-		ctx, cancel := context.WithTimeout(context.Background(), drainLimit)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := w.Stop(ctx); err != nil {
 			r.t.Errorf("stop the worker: %v", err)
