@@ -24,13 +24,15 @@ func (s *Store) List(ctx context.Context, f store.Filter) ([]store.Notification,
 }
 
 func listSQL(f store.Filter) (string, []any) {
-	where, args := conditions(f)
+	lead, rest := leadOf(f)
+	where, args := conditions(rest)
+	where, args = lead.apply(f, where, args)
 	args = append(args, f.PageSize())
 	return `
 		SELECT ` + notificationColumns + `
 		FROM notifications n
 		WHERE ` + where + `
-		ORDER BY n.created_at DESC, n.id DESC
+		ORDER BY ` + lead.order() + `
 		LIMIT ` + fmt.Sprintf("$%d", len(args)), args
 }
 

@@ -75,6 +75,7 @@ func Run(t *testing.T, open func(t testing.TB) Store) {
 		"look":                          testLook,
 		"list":                          testList,
 		"list pages":                    testListPages,
+		"list filters":                  testListFilters,
 		"count by state":                testCountByState,
 		"claim":                         testClaim,
 		"claim refused":                 testClaimRefused,

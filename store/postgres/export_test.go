@@ -1,0 +1,34 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Explain makes the server tell take how it ran each statement of the store,
+// with what it read and how long it took, including those that run within
+// others. It takes the auto_explain module and a superuser.
+func (s *Store) Explain(ctx context.Context, take func(string)) error {
+	config := s.pool.Config()
+	config.ConnConfig.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { take(n.Message) }
+	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, `
+			LOAD 'auto_explain';
+			SET auto_explain.log_min_duration = 0;
+			SET auto_explain.log_analyze = on;
+			SET auto_explain.log_buffers = on;
+			SET auto_explain.log_level = notice`, pgx.QueryExecModeSimpleProtocol)
+		return errors.Join(err, planByIndex(ctx, conn))
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return err
+	}
+	s.pool.Close()
+	s.pool = pool
+	return nil
+}
