@@ -130,6 +130,7 @@ type Worker struct {
 	looker    *looker
 	inspector *asynq.Inspector
 	metrics   *metrics
+	sweeps    *sweepMetrics
 	timing    timing
 
 	// draining ends every wait that comes before a claim.
@@ -189,7 +190,7 @@ func New(cfg Config) (*Worker, error) {
 	w := &Worker{
 		cfg: cfg, apps: map[string]*app{}, slots: newSlots(cfg.Concurrency), openIDs: newKeyedLock(),
 		looker: newLooker(cfg.Store), inspector: asynq.NewInspectorFromRedisClient(cfg.Redis),
-		metrics: newMetrics(cfg.Registerer, cfg.Apps), timing: defaultTiming(),
+		metrics: newMetrics(cfg.Registerer, cfg.Apps), sweeps: newSweepMetrics(cfg.Registerer), timing: defaultTiming(),
 		running: newHandlers(handlerMemory),
 	}
 	w.committer = newCommitter(cfg.Store, cfg.Logger, w.storeAway)
@@ -207,7 +208,7 @@ func (w *Worker) addApp(cfg App) {
 		a.onlyTo[s] = true
 	}
 	queues := task.Queues(cfg.ID, w.cfg.DefaultApp)
-	a.gate = newGate(cfg.ID, queues, w.cfg.Redis, w.cfg.Logger, w.cfg.SendTimeout+leaseMargin,
+	a.gate = newGate(cfg.ID, queues, w.cfg.Redis, w.cfg.Logger, w.cfg.SendTimeout+4*leaseMargin,
 		func(_ string, closed bool) { w.metrics.paused(cfg.ID, closed) })
 	w.apps[cfg.ID] = a
 	for i, q := range queues {
@@ -254,6 +255,7 @@ func (w *Worker) Start(ctx context.Context) error {
 			}
 		}
 		w.loops.Go(func() { w.careLoop(loopCtx) })
+		w.loops.Go(func() { w.sweepLoop(loopCtx) })
 	})
 	return err
 }
@@ -290,7 +292,7 @@ func (w *Worker) shutdown(ctx context.Context) error {
 	}
 	w.loops.Wait()
 	if w.stopLoop != nil {
-		w.committer.stop()
+		return w.committer.stop(ctx)
 	}
 	return nil
 }
