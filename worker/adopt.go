@@ -129,6 +129,10 @@ func (s *server) neverRun(ctx context.Context, t *asynq.Task, err error) {
 	if s.w.running.count(id) > 0 {
 		return // the handler has it; this is only asynq's own timeout
 	}
+	info, err := s.w.inspector.GetTaskInfo(s.queue, taskID)
+	if err != nil || info.Deadline.IsZero() || info.Deadline.After(time.Now()) {
+		return // its timeout went by before the handler began; it will be retried
+	}
 	if _, _, ours := task.ParseID(taskID); ours {
 		return // the row knows, and Relay makes a new task
 	}

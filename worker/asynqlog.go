@@ -3,6 +3,7 @@ package worker
 import (
 	"fmt"
 	"os"
+	"strings"
 
 	"go.uber.org/zap"
 )
@@ -15,7 +16,13 @@ func (a *asynqLogger) Debug(args ...any) { a.l.Debug("asynq", zap.String("text",
 
 func (a *asynqLogger) Info(args ...any) { a.l.Info("asynq", zap.String("text", fmt.Sprint(args...))) }
 
-func (a *asynqLogger) Warn(args ...any) { a.l.Warn("asynq", zap.String("text", fmt.Sprint(args...))) }
+// Warn leaves out what asynq says of every task that is archived at once: the
+// death has been logged with its reason, and nothing was retried.
+func (a *asynqLogger) Warn(args ...any) {
+	if text := fmt.Sprint(args...); !strings.HasPrefix(text, "Retry exhausted") {
+		a.l.Warn("asynq", zap.String("text", text))
+	}
+}
 
 func (a *asynqLogger) Error(args ...any) { a.l.Error("asynq", zap.String("text", fmt.Sprint(args...))) }
 

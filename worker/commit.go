@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -60,16 +61,34 @@ func (c *committer) start() {
 	c.wg.Go(c.run)
 }
 
-// stop ends the committer; nobody may be waiting in do.
-func (c *committer) stop() {
+// errStopped answers what was still asked for when the committer stopped.
+var errStopped = fmt.Errorf("%w: the worker has stopped", store.ErrUnavailable)
+
+// stop ends the committer. No claim and no settlement may be under way; a move
+// that is held because the store is away is given up: its row stays as it is.
+func (c *committer) stop(ctx context.Context) error {
 	close(c.quit)
-	c.wg.Wait()
+	done := make(chan struct{})
+	go func() {
+		c.wg.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("the store holds the last write: %w", ctx.Err())
+	}
 }
 
 func (c *committer) do(it *item) *item {
 	it.done = make(chan struct{})
-	c.in <- it
-	<-it.done
+	select {
+	case c.in <- it:
+		<-it.done
+	case <-c.quit:
+		it.err = errStopped
+	}
 	return it
 }
 
@@ -121,6 +140,10 @@ func (c *committer) run() {
 			pending = rest
 			work <- batch
 		case <-c.quit:
+			for _, it := range pending {
+				it.err = errStopped
+				close(it.done)
+			}
 			return
 		}
 	}
@@ -162,9 +185,11 @@ func (c *committer) write(items []*item) {
 	switch {
 	case err == nil:
 		answer(items, res)
-	case len(items) == 1:
-		items[0].err = err
-		close(items[0].done)
+	case len(items) == 1 || errors.Is(err, errStopped):
+		for _, it := range items {
+			it.err = err
+			close(it.done)
+		}
 	default:
 		half := len(items) / 2
 		c.write(items[:half])
@@ -192,7 +217,12 @@ func (c *committer) insist(items []*item) (store.Results, error) {
 			c.logger.Error("store does not answer; holding what is known", zap.Int("held", len(items)), zap.Error(err))
 		}
 		t := time.NewTimer(c.pause)
-		<-t.C
+		select {
+		case <-t.C:
+		case <-c.quit:
+			t.Stop()
+			return store.Results{}, errStopped
+		}
 	}
 }
 

@@ -46,7 +46,8 @@ type gate struct {
 }
 
 // pause is why and until when an app is closed. It outlives its time: until an
-// answer clears it the gate is half open.
+// answer clears it the gate is half open. A pause is replaced, never changed, so
+// that it can be read without the lock.
 type pause struct {
 	Kind     string        `json:"kind"`
 	Errcode  int           `json:"errcode,omitempty"`
@@ -58,6 +59,8 @@ type pause struct {
 	until  time.Time // this process's clock, monotonic
 	since  time.Time
 	shared bool // the fleet can see it
+	// local: only this process is held still, and nothing is written to Redis.
+	local bool
 }
 
 // rest keeps one openid or one page quiet; nobody else is affected.
@@ -118,18 +121,14 @@ func (g *gate) enter(ctx context.Context) (*permit, *denied) {
 	if left := time.Until(p.until); left > 0 {
 		return nil, &denied{after: min(left, pausedWait)}
 	}
+	if p.local {
+		return g.probeAlone()
+	}
 	token := rand.Text()
 	ok, err := g.redis.SetNX(ctx, g.probeKey(), token, g.probeTTL).Result()
 	switch {
 	case err != nil:
-		// Redis is away: this process probes by itself, one message per interval.
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		if g.pause == nil || time.Until(g.pause.until) > 0 {
-			return nil, &denied{after: probeWait}
-		}
-		g.pause.until = time.Now().Add(max(g.pause.Interval, probeWait))
-		return &permit{g: g, probe: token}, nil
+		return g.probeAlone() // Redis is away
 	case !ok:
 		return nil, &denied{after: probeWait}
 	}
@@ -137,6 +136,26 @@ func (g *gate) enter(ctx context.Context) (*permit, *denied) {
 	g.pauseQueues(ctx, g.probeTTL)
 	return &permit{g: g, probe: token}, nil
 }
+
+// probeAlone lets one message per interval of this process through.
+func (g *gate) probeAlone() (*permit, *denied) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.pause == nil {
+		return &permit{g: g}, nil
+	}
+	if time.Until(g.pause.until) > 0 {
+		return nil, &denied{after: probeWait}
+	}
+	next := *g.pause
+	next.until = time.Now().Add(max(next.Interval, probeWait))
+	g.pause = &next
+	g.version++
+	return &permit{g: g, probe: aloneProbe}, nil
+}
+
+// aloneProbe is the value of a probe that holds no key.
+const aloneProbe = "alone"
 
 // outcome is what an attempt says about the app as a whole.
 type outcome int
@@ -159,8 +178,13 @@ func (p *permit) done(ctx context.Context, o outcome) {
 	case appWorks:
 		p.g.open(ctx)
 	case appUnknown:
-		p.g.unpauseQueues(ctx)
+		if p.probe != aloneProbe {
+			p.g.unpauseQueues(ctx)
+		}
 	case appFails:
+	}
+	if p.probe == aloneProbe {
+		return
 	}
 	if err := releaseProbe.Run(ctx, p.g.redis, []string{p.g.probeKey()}, p.probe).Err(); err != nil {
 		p.g.logger.Warn("could not give the probe back; it ends by itself", zap.String("app", p.g.app), zap.Error(err))
@@ -197,6 +221,46 @@ func (g *gate) close(ctx context.Context, kind string, errcode int, why string, 
 	g.share(ctx, np)
 }
 
+// closeHere holds this process still for d, and no other: what it learnt may be
+// its own fault. Nothing is written to Redis, so its servers go on taking tasks;
+// hold keeps those from going round in a loop.
+func (g *gate) closeHere(kind, why string, d time.Duration) {
+	now := time.Now()
+	g.mu.Lock()
+	first := g.pause == nil
+	if !first && !g.pause.local {
+		g.mu.Unlock()
+		return // the fleet is paused anyway
+	}
+	np := &pause{Kind: kind, Why: why, Interval: d, since: now, until: now.Add(d), local: true}
+	if !first {
+		np.since = g.pause.since
+	}
+	g.pause = np
+	g.version++
+	g.mu.Unlock()
+	if first {
+		g.onChange(why, true)
+		g.logger.Warn("app held still in this process", zap.String("app", g.app), zap.String("kind", kind),
+			zap.String("why", why), zap.Duration("for", d))
+	}
+}
+
+// hold waits with a delivery that came while only this process is held still: a
+// queue that is not paused would hand it out again at once.
+func (g *gate) hold(ctx context.Context) {
+	p := g.state()
+	if p == nil || !p.local {
+		return
+	}
+	t := time.NewTimer(min(max(time.Until(p.until), 0), pausedWait))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
 // share writes the pause for the fleet; what could not be written is tried
 // again at the next refresh.
 func (g *gate) share(ctx context.Context, p *pause) {
@@ -217,17 +281,20 @@ func (g *gate) share(ctx context.Context, p *pause) {
 		g.pauseQueues(ctx, left)
 	}
 	g.mu.Lock()
-	p.shared = true
+	defer g.mu.Unlock()
 	g.version++
-	g.mu.Unlock()
+	if g.pause == p {
+		known := *p
+		known.shared = true
+		g.pause = &known
+	}
 }
 
-// extendPause sets asynq's pause key of a queue with a TTL, or lengthens an
-// automatic one; a pause without TTL is a person's.
-var extendPause = redis.NewScript(`
-local left = redis.call("PTTL", KEYS[1])
-if left == -2 then redis.call("SET", KEYS[1], ARGV[1], "PX", ARGV[2])
-elseif left >= 0 and left < tonumber(ARGV[2]) then redis.call("PEXPIRE", KEYS[1], ARGV[2]) end
+// setPause sets asynq's pause key of a queue with a TTL, in place of an earlier
+// automatic one, which may be shorter, or longer: that of a probe that failed. A
+// pause without TTL is a person's.
+var setPause = redis.NewScript(`
+if redis.call("PTTL", KEYS[1]) ~= -1 then redis.call("SET", KEYS[1], ARGV[1], "PX", ARGV[2]) end
 return 0`)
 
 // endPause removes an automatic pause.
@@ -235,7 +302,7 @@ var endPause = redis.NewScript(`if redis.call("PTTL", KEYS[1]) >= 0 then return 
 
 func (g *gate) pauseQueues(ctx context.Context, d time.Duration) {
 	for _, q := range g.queues {
-		if err := extendPause.Run(ctx, g.redis, []string{pauseKey(q)}, time.Now().Unix(), max(d.Milliseconds(), 1)).Err(); err != nil {
+		if err := setPause.Run(ctx, g.redis, []string{pauseKey(q)}, time.Now().Unix(), max(d.Milliseconds(), 1)).Err(); err != nil {
 			g.logger.Warn("queue not paused: Redis does not answer", zap.String("queue", q), zap.Error(err))
 			return
 		}
@@ -261,11 +328,18 @@ func (g *gate) open(ctx context.Context) {
 	if p == nil {
 		return
 	}
+	defer g.logOpen(p)
+	if p.local {
+		return
+	}
 	if err := g.redis.HDel(ctx, g.key(), "pause").Err(); err != nil {
 		g.logger.Warn("end of pause not shared: Redis does not answer", zap.String("app", g.app), zap.Error(err))
 	}
 	g.changed()
 	g.unpauseQueues(ctx)
+}
+
+func (g *gate) logOpen(p *pause) {
 	g.onChange(p.Why, false)
 	g.logger.Info("app resumed", zap.String("app", g.app), zap.String("kind", p.Kind), zap.Duration("after", time.Since(p.since)))
 }
@@ -297,7 +371,7 @@ func (g *gate) refresh(ctx context.Context) error {
 	version := g.version
 	unshared := g.pause
 	g.mu.Unlock()
-	if unshared != nil && !unshared.shared {
+	if unshared != nil && !unshared.shared && !unshared.local {
 		g.share(ctx, unshared)
 		return nil
 	}
@@ -347,6 +421,9 @@ func (g *gate) adopt(version int, shared *pause, rests map[string]rest, count ma
 		return
 	}
 	was := g.pause
+	if shared == nil && was != nil && was.local {
+		shared = was
+	}
 	g.pause, g.rests, g.count = shared, rests, count
 	g.mu.Unlock()
 	switch {

@@ -128,15 +128,18 @@ func TestHalfOpenGateAllowsOneProbeInTheFleet(t *testing.T) {
 func TestFailedProbeClosesAgain(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	a, b, _ := gatePair(t)
+	a, b, rdb := gatePair(t)
 	halfOpen(t, a, b)
 	p, no := a.enter(ctx)
 	if no != nil {
 		t.Fatal("the first may probe")
 	}
 	since := a.state().since
-	a.close(ctx, "account", 48001, "why", time.Minute)
+	a.close(ctx, "account", 48001, "why", 10*time.Second)
 	p.done(ctx, appFails)
+	if ttl := rdb.PTTL(ctx, pauseKey(a.queues[0])).Val(); ttl > 10*time.Second || ttl < 5*time.Second {
+		t.Errorf("after a failed probe the queue is paused for %v, want the interval of 10 s, not the probe's 15", ttl)
+	}
 	mustRefresh(t, b)
 	if _, no := b.enter(ctx); no == nil {
 		t.Error("after a failed probe another message went out within the interval")

@@ -3,7 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
-	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,23 +59,17 @@ func (h serverHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
+// ordinary are the answers of asynq's scripts that say something about a task,
+// and NOSCRIPT, after which the script is sent in full.
+var ordinary = []string{"NOT FOUND", "NOSCRIPT", "TASK ID CONFLICT"}
+
 // troubled reports an error that says that Redis is away, full, loading or
-// refusing writes, as against a script's ordinary "NOT FOUND" and an empty
-// queue.
+// refuses us, as against an empty queue or an ordinary answer of a script.
 func troubled(err error) bool {
 	if err == nil || errors.Is(err, redis.Nil) {
 		return false
 	}
-	if _, ok := errors.AsType[net.Error](err); ok {
-		return true
-	}
-	msg := err.Error()
-	for _, s := range []string{"OOM ", "LOADING", "READONLY", "MASTERDOWN", "MISCONF", "CLUSTERDOWN", "EOF", "pool timeout", "closed"} {
-		if strings.Contains(msg, s) {
-			return true
-		}
-	}
-	return false
+	return !slices.ContainsFunc(ordinary, func(s string) bool { return strings.Contains(err.Error(), s) })
 }
 
 func (h serverHook) wait(ctx context.Context) {

@@ -108,7 +108,7 @@ func TestPausedAppLetsOnlyProbesThrough(t *testing.T) {
 			}
 			// The next probe succeeds and the whole backlog follows.
 			r.sim.ClearFaults()
-			r.awaitSim("the backlog is sent", func(s simulator.State) bool { return s.Accepted >= waiting/4 })
+			r.awaitSim("the backlog is sent", func(s simulator.State) bool { return s.Accepted >= int64(4*r.concurrency) })
 			first.stop()
 			second.stop()
 			if n := r.redis.Exists(context.Background(), pauseKey(r.queue())).Val(); n != 0 {

@@ -105,7 +105,7 @@ func (w *Worker) react(ctx context.Context, app *app, n store.Look, a answered, 
 		app.gate.success(ctx, openIDScope(n.Address), templateScope(n.TemplateID), pageScope(n.TemplateID, n.Page))
 	case wechat.KindUnreachable:
 		p.retry(jitter(w.timing.unreachable))
-		p.app = w.unreached(ctx, app, permit, e)
+		p.app = w.unreached(app, permit, e)
 	case wechat.KindBusy:
 		w.spend(&p, n, e.RetryAfter)
 		p.app = app.gate.answered()
@@ -209,12 +209,14 @@ func (w *Worker) badToken(ctx context.Context, app *app, a answered, p *plan) ou
 	return appFails
 }
 
-// unreached counts calls that reached nobody.
-func (w *Worker) unreached(ctx context.Context, app *app, permit *permit, e *wechat.Error) outcome {
+// unreached counts calls that reached nobody. The pause is this process's alone:
+// its network may be what is broken, and one machine without a way out must not
+// stop the others.
+func (w *Worker) unreached(app *app, permit *permit, e *wechat.Error) outcome {
 	if app.unreachable.Add(1) < unreachableLimit && permit.probe == "" {
 		return appUnknown
 	}
-	app.gate.close(ctx, e.Kind.String(), 0, "WeChat cannot be reached: "+e.Msg, w.timing.probeUnreachable)
+	app.gate.closeHere(e.Kind.String(), "WeChat cannot be reached: "+e.Msg, w.timing.probeUnreachable)
 	return appFails
 }
 
@@ -249,7 +251,7 @@ func (w *Worker) tokenFault(ctx context.Context, app *app, permit *permit, err e
 	w.metrics.noToken(app.ID, e.Kind)
 	switch e.Kind { //nolint:exhaustive // whatever else the token endpoint says is transient
 	case wechat.KindUnreachable:
-		return jitter(w.timing.unreachable), w.unreached(ctx, app, permit, e)
+		return jitter(w.timing.unreachable), w.unreached(app, permit, e)
 	case wechat.KindAccount, wechat.KindThrottled, wechat.KindThrottledDay:
 		w.cfg.Logger.Error("no access token", zap.String("app", app.ID), zap.Error(err))
 		return w.timing.again, w.closeFor(ctx, app, e)

@@ -156,16 +156,17 @@ const patience = time.Second
 func (d *delivery) attempt(look store.Look) (next *store.Look, answer error) {
 	w, app := d.s.w, d.s.w.apps[look.App]
 	if left := app.gate.closedFor(); left > 0 {
+		app.gate.hold(d.ctx)
 		return nil, d.later(min(left, pausedWait), "the app is paused")
-	}
-	if after, ok := app.pacer.wait(d.ctx, patience); !ok {
-		return nil, d.later(max(after, time.Second), "the app's rate is used up")
 	}
 	unlock, ok := w.openIDs.tryLock(d.ctx, look.App+" "+look.Address, patience)
 	if !ok {
 		return nil, d.later(time.Second, "another call for this openid is running")
 	}
 	defer unlock()
+	if after, ok := app.pacer.wait(d.ctx, patience); !ok {
+		return nil, d.later(max(after, time.Second), "the app's rate is used up")
+	}
 	release, err := w.slots.acquire(d.ctx, look.App, look.Priority)
 	if err != nil {
 		return nil, d.later(time.Second, "no slot")
@@ -184,9 +185,13 @@ func (d *delivery) attempt(look store.Look) (next *store.Look, answer error) {
 		return nil, d.later(no.after, "the app is paused")
 	}
 	o := appUnknown
-	defer func() { permit.done(context.WithoutCancel(d.ctx), o) }()
+	defer func() {
+		ctx, cancel := afterwards(d.ctx)
+		defer cancel()
+		permit.done(ctx, o)
+	}()
 
-	token, err := app.Tokens.Token(d.ctx)
+	token, err := d.token(app, permit)
 	if err != nil {
 		var delay time.Duration
 		delay, o = w.tokenFault(d.ctx, app, permit, err)
@@ -205,10 +210,34 @@ func (d *delivery) attempt(look store.Look) (next *store.Look, answer error) {
 		return &c.look, nil
 	}
 	a := d.send(app, c, token)
-	p := w.react(context.WithoutCancel(d.ctx), app, c.look, a, permit)
+	ctx, cancel := afterwards(d.ctx)
+	defer cancel()
+	p := w.react(ctx, app, c.look, a, permit)
 	o = p.app
 	freeSlot()
 	return d.settle(c.look, p)
+}
+
+// sharingTimeout bounds what is told to the fleet between an answer and its
+// settlement: the answer matters more, and the lease must not end over it.
+const sharingTimeout = 2 * time.Second
+
+// afterwards is a context for what has to be done although the delivery may be
+// over.
+func afterwards(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), sharingTimeout)
+}
+
+// token is the app's access token. A probe does not wait for it longer than its
+// key lasts, or a second one would go out beside it.
+func (d *delivery) token(app *app, permit *permit) (string, error) {
+	ctx := d.ctx
+	if permit.probe != "" {
+		bounded, cancel := context.WithTimeout(ctx, leaseMargin)
+		defer cancel()
+		ctx = bounded
+	}
+	return app.Tokens.Token(ctx)
 }
 
 // claim is the right to send, or a newer look.
@@ -375,9 +404,14 @@ func (d *delivery) move(m store.Move) error {
 		d.log().Error("row not moved", zap.String("to", string(m.State)), zap.Error(err))
 		return &handBackError{after: 30 * time.Second, why: "the store refused a change"}
 	}
-	if ok {
+	switch {
+	case ok:
 		d.s.w.metrics.moved(d.s.app.ID, m)
 		d.log().Info("notification moved", zap.String("to", string(m.State)), zap.String("reason", string(m.Reason)))
+	case m.State == store.Waiting:
+		// What it was to wait for has just come: nobody makes a new task for a row
+		// that did not wait.
+		return d.later(time.Second, "there is nothing to wait for any more")
 	}
 	return nil
 }

@@ -20,7 +20,8 @@ const settleFrom = `
 			AND (n.state IN ('in_doubt', 'queued', 'retrying') OR (n.state = 'dead' AND n.reason = 'in_doubt'))))`
 
 // settleSQL writes the attempts and moves the notifications. A late answer
-// replaces the attempt in doubt, which then no longer counts as one.
+// replaces the attempt in doubt, which then no longer counts as one; the delivery
+// it was made in is over by then and may be archived, so a retry gets a new one.
 const settleSQL = `
 	WITH s AS (
 		SELECT * FROM unnest(
@@ -55,10 +56,10 @@ const settleSQL = `
 		msg_id = CASE WHEN t.msg_id <> 0 THEN t.msg_id ELSE n.msg_id END,
 		spent = n.spent + t.spend::int, unsure = n.unsure + t.unsure::int,
 		doubts = greatest(n.doubts - t.was_doubt, 0) + t.is_doubt,
-		generation = n.generation + (t.state = 'retrying' AND t.requeue)::int,
+		generation = n.generation + (t.state = 'retrying' AND (t.requeue OR n.state <> 'sending'))::int,
 		due_at = t.due_at,
 		handover_at = CASE WHEN t.state = 'retrying' THEN
-			t.due_at + (CASE WHEN t.requeue THEN 0 ELSE $21::bigint END) * interval '1 microsecond' END,
+			t.due_at + (CASE WHEN t.requeue OR n.state <> 'sending' THEN 0 ELSE $21::bigint END) * interval '1 microsecond' END,
 		owner = NULL, lease_until = NULL, updated_at = now(),
 		finished_at = CASE WHEN t.state IN ('sent', 'dead') THEN now() END
 	FROM applied t

@@ -19,7 +19,7 @@ const settleSQL = `
 		spent = spent + @spend, unsure = unsure + @unsure,
 		doubts = max(doubts - EXISTS (SELECT 1 FROM attempts a WHERE a.notification_id = n.id AND a.n = @seq), 0)
 			+ (@state = 'in_doubt' OR @outcome = 'in_doubt'),
-		generation = generation + (@state = 'retrying' AND @requeue),
+		generation = generation + (@state = 'retrying' AND (@requeue OR state <> 'sending')),
 		due_at = CASE @state
 			WHEN 'retrying' THEN @now + @delay
 			WHEN 'in_doubt' THEN @now + CASE
@@ -27,7 +27,7 @@ const settleSQL = `
 				THEN @delay
 				ELSE min(@delay, @push_wait) END
 			ELSE due_at END,
-		handover_at = CASE WHEN @state = 'retrying' THEN @now + @delay + iif(@requeue, 0, @grace) END,
+		handover_at = CASE WHEN @state = 'retrying' THEN @now + @delay + iif(@requeue OR state <> 'sending', 0, @grace) END,
 		owner = NULL, lease_until = NULL, updated_at = @now,
 		finished_at = CASE WHEN @state IN ('sent', 'dead') THEN @now END
 	WHERE id = @id AND seq = @seq

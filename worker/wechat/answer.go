@@ -55,7 +55,10 @@ func (a *answer) judge(r *request) *Error {
 		code, state := integer(a.fields["errcode"])
 		switch state {
 		case valueGood:
-			return a.judgeCode(r, code)
+			if code == int64(int32(code)) { //nolint:gosec // this is the check that it fits
+				return a.judgeCode(r, code)
+			}
+			flaw = "the answer's errcode is no errcode" // nor does it fit into the record
 		case valueNone:
 			flaw = "the answer has no errcode"
 			if r.read != nil && a.status/100 == 2 {

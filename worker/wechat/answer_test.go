@@ -127,6 +127,7 @@ func TestAnswersToSend(t *testing.T) {
 		{name: "errcode a list", body: `{"errcode":[0]}`, want: KindUnsure},
 		{name: "errcode empty", body: `{"errcode":""}`, want: KindUnsure},
 		{name: "errcode too large", body: `{"errcode":99999999999999999999}`, want: KindUnsure},
+		{name: "errcode beyond 32 bits", body: `{"errcode":99999999999}`, want: KindUnsure},
 		{name: "empty", body: "", want: KindUnsure, msg: "empty"},
 		{name: "blank", body: bom + " \n", want: KindUnsure, msg: "empty"},
 		{name: "HTML", body: "<html>" + testToken, want: KindUnsure, msg: "HTML"},

@@ -66,12 +66,20 @@ func (w *Worker) admin(ctx context.Context, p Parts) error {
 // healthz fails only when a loop stopped turning: a backlog or a store that is
 // away is no reason to be killed.
 func (w *Worker) healthz(rw http.ResponseWriter, _ *http.Request) {
-	if !w.Worker.Alive() {
+	turned := w.Relay.Health().Turned
+	if turned.IsZero() {
+		turned = w.started
+	}
+	if !w.Worker.Alive() || time.Since(turned) > relaySilence {
 		http.Error(rw, "a loop stopped turning", http.StatusServiceUnavailable)
 		return
 	}
 	_, _ = rw.Write([]byte("ok\n"))
 }
+
+// relaySilence is longer than the longest turn of Relay, which is bounded by
+// half a minute, and its longest pause.
+const relaySilence = time.Minute
 
 // readyzTimeout bounds the question to the store.
 const readyzTimeout = 3 * time.Second
@@ -89,6 +97,7 @@ func (w *Worker) readyz(rw http.ResponseWriter, r *http.Request, s Store) {
 	if body.Degraded == nil {
 		body.Degraded = []worker.Degraded{}
 	}
+	body.Degraded = append(body.Degraded, pausedTemplates(ctx, s)...)
 	switch err := s.Ping(ctx); {
 	case err != nil:
 		body.Ready, body.Reason = false, "the store does not answer"
@@ -104,6 +113,22 @@ func (w *Worker) readyz(rw http.ResponseWriter, r *http.Request, s Store) {
 		rw.WriteHeader(http.StatusServiceUnavailable)
 	}
 	_ = json.NewEncoder(rw).Encode(body)
+}
+
+// pausedTemplates wait for a person: nothing resumes them by itself.
+func pausedTemplates(ctx context.Context, s Store) []worker.Degraded {
+	pauses, err := s.PausedTemplates(ctx, "")
+	if err != nil {
+		return nil // the ping says so
+	}
+	var out []worker.Degraded
+	for _, p := range pauses {
+		out = append(out, worker.Degraded{
+			Part: "template", App: p.App, Since: p.Since,
+			Reason: fmt.Sprintf("template %s is paused after errcode %d; resume it with wxnotify templates resume", p.TemplateID, p.Errcode),
+		})
+	}
+	return out
 }
 
 // clientOpt hands asynqmon a client that was made elsewhere.

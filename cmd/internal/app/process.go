@@ -38,7 +38,8 @@ type Worker struct {
 	// AdminAddr is the address the admin listener is bound to; "" without one.
 	AdminAddr string
 
-	stops stops
+	started time.Time
+	stops   stops
 }
 
 // Clients of one Redis differ in what they wait for: see the settings that
@@ -69,7 +70,7 @@ func serverTuning() config.RedisTuning {
 // StartWorker starts a worker process. It waits for neither Redis nor the
 // store, but refuses a schema that is not this program's.
 func StartWorker(ctx context.Context, p Parts) (_ *Worker, err error) {
-	w := &Worker{Registry: newRegistry()}
+	w := &Worker{Registry: newRegistry(), started: time.Now()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.stops.run(context.WithoutCancel(ctx)))
@@ -147,7 +148,14 @@ func (w *Worker) Stop(ctx context.Context) error { return w.stops.run(ctx) }
 
 func (w *Worker) client(p Parts, t config.RedisTuning) redis.UniversalClient {
 	c := p.Redis(t)
-	w.stops.add("Redis client", func(context.Context) error { return c.Close() })
+	w.stops.add("Redis client", func(ctx context.Context) error {
+		if ctx.Err() != nil {
+			// The servers may still run, and asynq's subscriber does not survive that
+			// its client closes. The process ends anyway.
+			return nil
+		}
+		return c.Close()
+	})
 	return c
 }
 

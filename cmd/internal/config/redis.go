@@ -80,8 +80,11 @@ func (u RedisURL) Options(t RedisTuning) *redis.UniversalOptions {
 		WriteTimeout:          t.WriteTimeout,
 		MaxRetries:            t.MaxRetries,
 		MaxRetryBackoff:       t.MaxRetryBackoff,
-		PoolSize:              t.PoolSize,
-		ClientName:            t.ClientName,
+		// A command is tried again as a whole (MaxRetries); go-redis's five dials for
+		// each try would make a silent Redis cost a minute.
+		DialerRetries: 1,
+		PoolSize:      t.PoolSize,
+		ClientName:    t.ClientName,
 	}
 	if u.tls {
 		o.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
