@@ -49,6 +49,7 @@ func (p *program) root() *cobra.Command {
 		p.simulatorCommand(),
 		p.usersCommand(),
 		p.sendCommand(),
+		p.deadCommand(),
 		p.templatesCommand(),
 		p.configCommand(),
 		p.migrateCommand(),

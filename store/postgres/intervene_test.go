@@ -17,7 +17,7 @@ import (
 )
 
 // letters inserts dead letters of two reasons.
-func letters(t testing.TB, s *postgres.Store, n int) {
+func letters(t *testing.T, s *postgres.Store, n int) {
 	t.Helper()
 	for done := 0; done < n; done += 1000 {
 		batch := make([]store.Acceptance, min(1000, n-done))

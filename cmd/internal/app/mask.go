@@ -16,6 +16,15 @@ import (
 var dataKey = regexp.MustCompile(`^(?:thing|short_thing|number|letter|symbol|character_string|time|date|amount|phone_number|` +
 	`car_number|name|phrase|enum|enum_string|const|site|others)\d{1,3}$`)
 
+// ShownDataKey is the name of a data key where values are masked: a key that no
+// template can have is masked like a value.
+func ShownDataKey(key string) string {
+	if dataKey.MatchString(key) {
+		return key
+	}
+	return "***"
+}
+
 // maskPayload shows of a task what an administrator needs to find it and
 // nothing personal: no addressee, no values, no query of the page.
 func maskPayload(b []byte) string {
@@ -32,10 +41,7 @@ func maskPayload(b []byte) string {
 	}
 	keys := make([]string, 0, len(p.Data))
 	for k := range p.Data {
-		if !dataKey.MatchString(k) {
-			k = "***"
-		}
-		keys = append(keys, k)
+		keys = append(keys, ShownDataKey(k))
 	}
 	slices.Sort(keys)
 	shown := map[string]any{"template_id": p.TemplateID, "data": keys}

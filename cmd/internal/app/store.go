@@ -30,6 +30,7 @@ type Store interface {
 // CommandStore is what commands show and change.
 type CommandStore interface {
 	RecordStore
+	InterventionStore
 	BindingStore
 	TemplateStore
 }
@@ -43,6 +44,21 @@ type RecordStore interface {
 	List(ctx context.Context, f store.Filter) ([]store.Notification, error)
 	// CountByState counts those of an app, or of all apps for "".
 	CountByState(ctx context.Context, app string) (map[store.State]int, error)
+}
+
+// InterventionStore is what a person may do to a notification. Each method works
+// in one transaction and answers item by item.
+type InterventionStore interface {
+	// Count counts what a filter chooses by a group, the most first.
+	Count(ctx context.Context, f store.Filter, by store.Group) ([]store.Counted, error)
+	// Replay starts dead notifications anew.
+	Replay(ctx context.Context, replays []store.Replay) ([]store.Acted, error)
+	// Discard takes dead notifications out of view.
+	Discard(ctx context.Context, discards []store.Discard) ([]store.Acted, error)
+	// SettleDoubts ends doubts as a person says.
+	SettleDoubts(ctx context.Context, settlements []store.DoubtSettlement) ([]store.Acted, error)
+	// Actions are the record of all this about one notification, in order.
+	Actions(ctx context.Context, id uuid.UUID) ([]store.Action, error)
 }
 
 // BindingStore knows the openids of users.
