@@ -74,6 +74,7 @@ main() {
 	# shellcheck disable=SC2206 # TEST_FLAGS is a list of words.
 	flags+=(${TEST_FLAGS:-})
 	step "go test ${flags[*]} $*" go test "${flags[@]}" "$@"
+	[[ -n $quick || $* != ./... ]] || step "chaos, a few scenarios" chaos
 
 	if [[ -z $quick ]]; then
 		[[ $fuzztime =~ ^0[a-z]*$ ]] || step "fuzz, $fuzztime each" fuzz "$fuzztime"
@@ -334,6 +335,17 @@ race_works() {
 	[[ $(go env CGO_ENABLED) != 1 ]] || return 0
 	cannot "no C compiler: the tests run without the race detector"
 	return 1
+}
+
+# chaos runs deploy/chaos.sh in a place that its PostgreSQL can reach. It starts
+# servers of its own, since it stops them.
+chaos() {
+	if [[ -z $(find_postgres) || -z $(find_redis) ]]; then
+		cannot "PostgreSQL or Redis is not installed: nothing is broken on purpose"
+		return
+	fi
+	mkdir -m 711 "$work/chaos"
+	TMPDIR=$work/chaos deploy/chaos.sh short
 }
 
 # find_tool sets bin to a tool of exactly this version, taken from the machine

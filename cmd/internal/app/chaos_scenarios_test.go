@@ -1,0 +1,207 @@
+package app_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/wxnotify/wxnotify/worker/wechat/simulator"
+)
+
+// scenario is one way in which a deployment is broken under load.
+type scenario struct {
+	name         string
+	short, smoke bool          // is part of these runs too
+	latency      time.Duration // of WeChat, instead of the run's
+	clocks       [2]time.Duration
+	// fault, if any, is what WeChat does once to some notifications, the i-th
+	// among them.
+	fault func(i int) simulator.Fault
+	// act breaks things while the load lasts, leaves them whole and returns how
+	// often it did.
+	act func(*chaos) int
+	// shown tells what is missing for the scenario to have shown anything.
+	shown func(outcome) error
+}
+
+var scenarios = []scenario{
+	{name: "workers killed", short: true, latency: 200 * time.Millisecond, act: killWorkers, shown: leavesDoubts},
+	{name: "Redis wiped", short: true, smoke: true, act: wipeRedis, shown: leavesNothing},
+	{name: "Redis restarted empty", act: restartRedis, shown: leavesNothing},
+	{name: "Redis on an older copy", act: setRedisBack, shown: leavesNothing},
+	{name: "PostgreSQL restarted", short: true, act: restartPostgres, shown: leavesNothing},
+	{name: "connections cut", act: breakLinks, shown: leavesDoubts},
+	{name: "WeChat hangs", act: nothingElse, shown: oneDoubtEach, fault: func(i int) simulator.Fault {
+		return simulator.Fault{Action: simulator.ActHang, After: i%4 < 2}
+	}},
+	{name: "WeChat drops", short: true, smoke: true, act: nothingElse, shown: oneSecondEach, fault: func(int) simulator.Fault {
+		return simulator.Fault{Action: simulator.ActDrop, After: true}
+	}},
+	{name: "WeChat answers 502", act: nothingElse, shown: oneUnsureEach, fault: func(int) simulator.Fault {
+		return simulator.Fault{Action: simulator.ActStatus, Status: http.StatusBadGateway, After: true}
+	}},
+	{name: "tokens rotated", act: rotateTokens, shown: leavesNothing},
+	{name: "rate limited", act: limitRate, shown: leavesNothing},
+	{
+		name: "clocks off by minutes", clocks: [2]time.Duration{7 * time.Minute, -7 * time.Minute},
+		latency: 300 * time.Millisecond, act: killWorkers, shown: leavesDoubts,
+	},
+}
+
+// nothingElse is for scenarios in which WeChat alone misbehaves.
+func nothingElse(c *chaos) int {
+	<-c.fed
+	return len(c.hits)
+}
+
+// killWorkers ends one worker after the other with kill -9 in the middle of its
+// calls, and starts it again.
+func killWorkers(c *chaos) (kills int) {
+	for c.more(max(c.share(0.07), time.Second), kills) {
+		i := kills % len(c.workers)
+		c.workers[i].kill()
+		c.spawnWorker(i)
+		kills++
+	}
+	if !c.size.patient {
+		c.hurry()
+	}
+	return kills
+}
+
+func wipeRedis(c *chaos) (wiped int) {
+	for c.more(c.share(0.2), wiped) {
+		if err := c.rdb.FlushAll(c.t.Context()).Err(); err != nil {
+			c.t.Fatal(err)
+		}
+		wiped++
+	}
+	return wiped
+}
+
+// restartRedis takes Redis away for a tenth of the time, and brings it back
+// with nothing in it.
+func restartRedis(c *chaos) (restarts int) {
+	for c.more(c.share(0.2), restarts) {
+		c.redis.stop()
+		c.pause(c.share(0.1))
+		_ = os.Remove(c.redis.dump()) // there is none
+		c.redis.start(c.t)
+		restarts++
+	}
+	return restarts
+}
+
+// setRedisBack restarts Redis on what it held a while ago, as a failover to a
+// replica does that had fallen behind.
+func setRedisBack(c *chaos) (times int) {
+	for c.more(c.share(0.1), times) {
+		older := c.redis.snapshot(c.t)
+		c.pause(c.share(0.15))
+		c.redis.restore(c.t, older)
+		times++
+	}
+	return times
+}
+
+// restartPostgres stops the database in both ways.
+func restartPostgres(c *chaos) (restarts int) {
+	for c.more(c.share(0.15), restarts) {
+		how := immediate
+		if restarts%2 == 1 {
+			how = fast
+		}
+		c.db.stop(how)
+		c.pause(c.share(0.1))
+		c.db.start(c.t)
+		restarts++
+	}
+	return restarts
+}
+
+// breakLinks cuts, slows and mutes every connection there is, one pair of
+// processes at a time.
+func breakLinks(c *chaos) (broken int) {
+	rounds := [...]linkMode{cut, slowed, mute}
+	each := c.share(1) / time.Duration(len(rounds)*len(c.links)+1)
+	for _, mode := range rounds {
+		for _, k := range c.links {
+			k.set(mode)
+			more := c.pause(each)
+			k.set(passing)
+			if !more {
+				return broken
+			}
+			broken++
+		}
+	}
+	<-c.fed
+	return broken
+}
+
+// rotateTokens does what a foreign service does that fetches tokens too: the
+// one in use is dead at once.
+func rotateTokens(c *chaos) (rotated int) {
+	for c.more(c.share(0.05), rotated) {
+		if err := c.sim.Rotate("", simulator.APIStableToken, true); err != nil {
+			c.t.Fatal(err)
+		}
+		rotated++
+	}
+	return rotated
+}
+
+// limitRate lets two thirds of the load through each minute.
+func limitRate(c *chaos) int {
+	if err := c.sim.SetQuotas("", c.size.rows*2/3, 0); err != nil {
+		c.t.Fatal(err)
+	}
+	<-c.fed
+	return 1
+}
+
+// leavesNothing is for what everything can wait for: nothing is in doubt, and
+// each is sent once.
+func leavesNothing(o outcome) error {
+	if o.acted == 0 || o.doubts+o.unsure+o.dead+o.second > 0 {
+		return fmt.Errorf("broken %d times, %d doubts, %d dead, %d second sends; want some times and none of these", o.acted, o.doubts, o.dead, o.second)
+	}
+	return nil
+}
+
+func leavesDoubts(o outcome) error {
+	if o.acted == 0 || o.doubts == 0 || o.dead == 0 {
+		return fmt.Errorf("broken %d times, %d doubts, %d dead; want some of each", o.acted, o.doubts, o.dead)
+	}
+	return nil
+}
+
+// oneDoubtEach wants a doubt for every hang, and no other.
+func oneDoubtEach(o outcome) error {
+	if hits := o.hitAllow + o.hitAvoid; hits == 0 || o.doubts != hits || o.dead != o.hitAvoid {
+		return fmt.Errorf("%d doubts and %d dead of %d calls that hang, %d of which may not be repeated", o.doubts, o.dead, hits, o.hitAvoid)
+	}
+	return nil
+}
+
+// oneSecondEach wants a second send wherever the policy allows it after WeChat
+// took a message and did not say so, and nowhere else.
+func oneSecondEach(o outcome) error {
+	if o.second != o.hitAllow {
+		return fmt.Errorf("%d second sends, want %d", o.second, o.hitAllow)
+	}
+	return oneDoubtEach(o)
+}
+
+// oneUnsureEach wants the same of answers that prove nothing.
+func oneUnsureEach(o outcome) error {
+	switch {
+	case o.hitAllow == 0 || o.hitAvoid == 0:
+		return errors.New("no call was answered 502")
+	case o.unsure+o.doubts != o.hitAllow+o.hitAvoid || o.second != o.hitAllow || o.dead != o.hitAvoid:
+		return fmt.Errorf("%d unsure, %d doubts, %d second sends, %d dead; want %d and %d of each policy", o.unsure, o.doubts, o.second, o.dead, o.hitAllow, o.hitAvoid)
+	}
+	return nil
+}
