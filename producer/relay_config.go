@@ -68,8 +68,9 @@ type MarkStore interface {
 
 // Defaults of a RelayConfig.
 const (
-	// DefaultRelayInterval is how long a row that becomes due waits at most.
-	DefaultRelayInterval = 250 * time.Millisecond
+	// DefaultRelayInterval is the pause between two looks for due rows: with the
+	// time of a look, a row is on the queue within a quarter of a second.
+	DefaultRelayInterval = 200 * time.Millisecond
 	// DefaultInDoubtWait is IN_DOUBT_WAIT.
 	DefaultInDoubtWait = 90 * time.Second
 )
