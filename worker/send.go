@@ -447,7 +447,9 @@ func (d *delivery) deadAgain(look store.Look) error {
 	if look.Class == store.ClassRefused {
 		return nil
 	}
-	if unsendable[look.Reason] {
+	if unsendable[look.Reason] || look.Reason == store.ReasonInDoubt {
+		// A doubt may only be sent again by someone who was told what that means:
+		// wxnotify dead replay --force.
 		return deathOf(look.Notification)
 	}
 	info, err := d.s.w.inspector.GetTaskInfo(d.s.queue, d.taskID)
