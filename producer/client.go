@@ -162,6 +162,7 @@ func (c *Client) acceptRows(ctx context.Context, page []item, results []Result) 
 		return err
 	}
 	var rows []store.Notification
+	var places []int // of the rows in results
 	waiting := false
 	for k, ins := range inserted {
 		n := batch[k].Notification
@@ -175,15 +176,20 @@ func (c *Client) acceptRows(ctx context.Context, page []item, results []Result) 
 		switch {
 		case ins.State != store.Queued || page[k].n.later(now):
 		case direct:
-			rows = append(rows, n)
+			rows, places = append(rows, n), append(places, page[k].i)
 		default:
 			waiting = true
+			if c.queue != nil {
+				r.QueueErr = ErrQueueAway
+			}
 		}
 	}
 	if waiting {
 		c.config.Wake()
 	}
-	c.enqueueRows(ctx, rows)
+	for k, err := range c.enqueueRows(ctx, rows) {
+		results[places[k]].QueueErr = err
+	}
 	return nil
 }
 
@@ -266,23 +272,29 @@ func (c *Client) insert(ctx context.Context, batch []store.Acceptance) ([]store.
 }
 
 // enqueueRows puts rows on the queue that were just accepted. What fails is
-// counted and left to Relay, which looks after HandoverGrace.
-func (c *Client) enqueueRows(ctx context.Context, rows []store.Notification) {
-	if len(rows) == 0 {
-		return
-	}
+// counted, answered in the place of its row, and left to Relay, which looks
+// after HandoverGrace.
+func (c *Client) enqueueRows(ctx context.Context, rows []store.Notification) []error {
+	errs := make([]error, len(rows))
 	ds := make([]delivery, 0, len(rows))
-	for _, n := range rows {
+	places := make([]int, 0, len(rows)) // of the deliveries in rows
+	for i, n := range rows {
 		d, err := deliver(n, c.config.DefaultApp, c.config.Payload)
 		if err != nil {
-			c.metrics.enqueueErrors.Inc()
+			errs[i] = fmt.Errorf("%w: %w", ErrQueueAway, err)
 			continue
 		}
-		ds = append(ds, d)
+		ds, places = append(ds, d), append(places, i)
 	}
-	for _, o := range c.queue.put(ctx, ds) {
-		if o.err != nil {
+	if len(ds) > 0 {
+		for k, o := range c.queue.put(ctx, ds) {
+			errs[places[k]] = o.err
+		}
+	}
+	for _, err := range errs {
+		if err != nil {
 			c.metrics.enqueueErrors.Inc()
 		}
 	}
+	return errs
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/wxnotify/wxnotify/store"
 	"github.com/wxnotify/wxnotify/worker/task"
@@ -221,6 +222,30 @@ func TestAStoreOnlyClientRings(t *testing.T) {
 		send(t.Context(), t, c, later)
 		if rings.Load() != 1 {
 			t.Errorf("%d rings, want 1: for the one that is due", rings.Load())
+		}
+	})
+}
+
+// A Redis that is away delays what is due and fails nothing; the caller is told,
+// whether this call found out or one before it.
+func TestSendWithoutRedisSaysSo(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, st testStore) {
+		gone := dial(t, &redis.Options{Addr: "127.0.0.1:1", MaxRetries: -1})
+		c := newClient(t, Config{Redis: gone, Store: st, App: newApp()})
+		for range 2 {
+			if a := send(t.Context(), t, c, notice()); a.ID == uuid.Nil || !errors.Is(a.QueueErr, ErrQueueAway) {
+				t.Errorf("Send = %+v, want it accepted with ErrQueueAway", a)
+			}
+		}
+		later := notice()
+		later.Delay = time.Hour
+		if a := send(t.Context(), t, c, later); a.QueueErr != nil {
+			t.Errorf("due later: got %v", a.QueueErr)
+		}
+		rowsOnly := newClient(t, Config{Store: st, App: newApp()})
+		if a := send(t.Context(), t, rowsOnly, notice()); a.QueueErr != nil {
+			t.Errorf("without Redis on purpose: got %v", a.QueueErr)
 		}
 	})
 }

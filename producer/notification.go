@@ -57,6 +57,9 @@ type Accepted struct {
 	State store.State
 	// Duplicate: the same Ref was accepted before; ID is the first one's.
 	Duplicate bool
+	// QueueErr is not nil when the notification is due and its task could not be
+	// put on the queue at once: Relay does it later. It wraps ErrQueueAway.
+	QueueErr error
 }
 
 // Result is the answer to one notification of a batch: Err is nil when it was
