@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/cmd/internal/app"
 	"github.com/wxnotify/wxnotify/cmd/internal/config"
@@ -163,7 +164,8 @@ func (p *program) withSender(cmd *cobra.Command, f *sendFlags, work func(context
 		defer rdb.Close() //nolint:errcheck // everything was answered before
 		client, err := producer.New(producer.Config{
 			Redis: rdb, Store: s, Producer: cliProducer, App: id, DefaultApp: def.AppID,
-			MaxAge: cfg.MaxAge, Payload: producer.PayloadMode(cfg.TaskPayload), Logger: p.logger(cfg),
+			MaxAge: cfg.MaxAge, Payload: producer.PayloadMode(cfg.TaskPayload),
+			Logger: zap.NewNop(), // what it would log are outages, which the command tells
 		})
 		if err != nil {
 			return err

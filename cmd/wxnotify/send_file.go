@@ -37,16 +37,19 @@ func (p *program) sendFile(cmd *cobra.Command, f *sendFlags, path string) error 
 			return err
 		}
 		run := &sendRun{
-			sender: s, strict: f.strict, keepIDs: f.wait > 0, checker: checker,
+			sender: s, strict: f.strict, checker: checker,
 			report: &sendReport{p: p, asJSON: f.asJSON, progress: p.newProgress(), size: size, began: time.Now()},
+		}
+		if f.wait > 0 {
+			run.report.waiting = &sendWait{lines: map[uuid.UUID][]sendLine{}}
 		}
 		err = run.all(ctx, in)
 		run.report.end()
-		if err == nil && f.wait > 0 {
-			return p.waitForAll(ctx, s, run, f)
+		if f.wait > 0 {
+			return p.waitForAll(ctx, s, run.report, f, err)
 		}
 		if err == nil && run.report.bad > 0 {
-			err = fmt.Errorf("%s left out", count(run.report.bad, "bad line"))
+			err = errors.New(run.report.leftOut())
 		}
 		return err
 	})
@@ -67,9 +70,6 @@ type sendRun struct {
 	checker *producer.Client
 	strict  bool
 	report  *sendReport
-
-	keepIDs bool
-	ids     []uuid.UUID // of what was accepted, 16 bytes each, with --wait only
 }
 
 // all reads and hands in until the file ends, ctx is over or something fails.
@@ -185,10 +185,8 @@ func (r *sendRun) handIn(ctx context.Context, batch []sendItem) error {
 		results = results[1:]
 		switch {
 		case res.Err == nil:
-			if r.keepIDs {
-				r.ids = append(r.ids, res.ID)
-			}
-			r.report.line(it, sendLine{ID: &res.ID, State: res.State, Duplicate: &res.Duplicate})
+			r.report.queueErr(res.QueueErr)
+			r.report.line(it, sendLine{ID: &res.ID, Ref: it.n.Ref, State: res.State, Duplicate: &res.Duplicate})
 		case err != nil && !errors.As(res.Err, new(task.FieldErrors)) && !errors.Is(res.Err, store.ErrConflict):
 			unknown++
 			r.report.unknown(it)

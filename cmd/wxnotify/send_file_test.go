@@ -9,11 +9,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 
 	"github.com/wxnotify/wxnotify/cmd/internal/app"
 	"github.com/wxnotify/wxnotify/producer"
@@ -143,6 +145,9 @@ func TestSendFileForPeople(t *testing.T) {
 			t.Errorf("stderr: got %q, want %q in it", got.stderr, want)
 		}
 	}
+	if strings.Contains(got.stderr, "/s") {
+		t.Errorf("stderr: got %q, want no rate of a few lines", got.stderr)
+	}
 	if strings.Count(got.stderr, "line ") != maxShownFaults || strings.Contains(got.stderr, "\r") {
 		t.Errorf("stderr: got %q", got.stderr)
 	}
@@ -195,6 +200,39 @@ func TestSendFileWaits(t *testing.T) {
 		!strings.Contains(got.stderr, "1 notification not sent\n") {
 		t.Errorf("one dead: got %+v, want %q", got, want)
 	}
+
+	// Two lines of one notification, one that is bad and one that is sent.
+	lost := good("stranger", `,"ref":"r1"`) + "\n"
+	s.stdin = lost + "{}\n" + line + lost
+	got = s.run(t, "send", "-", "--wait", "30s")
+	for _, want := range []string{
+		`(?m)^line 1: dead, unbound, id [0-9a-f-]{36}, ref r1$`, `(?m)^line 4: dead, unbound, id [0-9a-f-]{36}, ref r1$`,
+		`(?m)^wxnotify: 1 notification not sent; 1 bad line left out$`, `(?m)^accepted 3 \(1 of them before, by their ref\)  bad 1  in \S+$`,
+	} {
+		if !regexp.MustCompile(want).MatchString(got.stderr) {
+			t.Errorf("stderr: got %q, want %q", got.stderr, want)
+		}
+	}
+	if got.code != exitFailed || strings.Contains(got.stderr, "line 3") {
+		t.Errorf("a dead, a bad and a sent line: got %+v", got)
+	}
+	s.stdin = lost + "{}\n" + line + lost
+	ends := map[int]sendLine{}
+	for text := range strings.Lines(s.run(t, "send", "-", "--wait", "30s", "--json").stdout) {
+		var l sendLine
+		if err := json.Unmarshal([]byte(text), &l); err != nil {
+			t.Fatal(err)
+		}
+		l.ID, l.Duplicate, l.Errors = nil, nil, nil
+		ends[l.Line] = l
+	}
+	dead := sendLine{Line: 1, Ref: "r1", State: store.Dead, Class: store.ClassRefused, Reason: store.ReasonUnbound}
+	again := dead
+	again.Line = 4
+	if diff := cmp.Diff(map[int]sendLine{1: dead, 2: {Line: 2}, 3: {Line: 3, State: store.Sent}, 4: again}, ends); diff != "" {
+		t.Errorf("--json (-want +got):\n%s", diff)
+	}
+
 	s.stdin = good("u", `,"send_at":"`+time.Now().Add(time.Hour).Format(time.RFC3339)+`"`)
 	got = s.run(t, "send", "-", "--wait", "50ms", "--json")
 	if got.code != exitFailed || !strings.Contains(got.stderr, "queued 1\n") || !strings.Contains(got.stderr, "1 notification not sent within 50ms") ||
@@ -306,7 +344,8 @@ func TestSendFileInterrupted(t *testing.T) {
 	sender.client = producerOn(t, sender, &interruptingStore{Store: sender.store, interrupt: cancel})
 	var stderr bytes.Buffer
 	p := &program{stdout: io.Discard, stderr: &stderr}
-	run := &sendRun{sender: sender, keepIDs: true, report: &sendReport{p: p, progress: p.newProgress(), began: time.Now()}}
+	wait := &sendWait{lines: map[uuid.UUID][]sendLine{}}
+	run := &sendRun{sender: sender, report: &sendReport{p: p, progress: p.newProgress(), began: time.Now(), waiting: wait}}
 	err := run.all(ctx, strings.NewReader(strings.Repeat(good("u", "")+"\n", 10_000)))
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
@@ -315,7 +354,7 @@ func TestSendFileInterrupted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := run.report; r.accepted == 0 || r.accepted != counts[store.Queued] || r.doubts != 0 || r.accepted > 2*sendBatch || len(run.ids) != r.accepted {
+	if r := run.report; r.accepted == 0 || r.accepted != counts[store.Queued] || r.doubts != 0 || r.accepted > 2*sendBatch || len(wait.ids) != r.accepted {
 		t.Errorf("accepted %d of %d rows, %d not known", r.accepted, counts[store.Queued], r.doubts)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -28,6 +29,9 @@ func (p *program) sendOne(cmd *cobra.Command, f *sendFlags) error {
 		}
 		if err != nil {
 			return fmt.Errorf("not accepted: %w", err)
+		}
+		if accepted.QueueErr != nil {
+			p.printf("%s; %s\n", notQueued(accepted.QueueErr), relayDoesIt)
 		}
 		shown := sentMessage{ID: accepted.ID, Ref: n.Ref, State: accepted.State, Duplicate: accepted.Duplicate}
 		if f.wait == 0 {
@@ -83,11 +87,23 @@ func (f *sendFlags) values() (map[string]string, error) {
 	return data, nil
 }
 
+// flagTexts are the faults whose reason names fields.
+var flagTexts = map[task.FieldError]string{
+	{Field: "user_id", Reason: "is required (or openid)"}:         "--user (or --openid) is required",
+	{Field: "openid", Reason: "give user_id or openid, not both"}: "give --user or --openid, not both",
+	{Field: "delay", Reason: "give send_at or delay, not both"}:   "give --send-at or --delay, not both",
+	{Field: "expires_at", Reason: "is not after send_at"}:         "--expires-at is not after --send-at",
+}
+
 // flagFaults names the flags of bad fields.
 func flagFaults(faults task.FieldErrors) error {
 	flags := map[string]string{"template_id": "template", "user_id": "user"}
 	texts := make([]string, len(faults))
 	for i, f := range faults {
+		if text, ok := flagTexts[f]; ok {
+			texts[i] = text
+			continue
+		}
 		name, key, _ := strings.Cut(f.Field, ".")
 		if flag, ok := flags[name]; ok {
 			name = flag
@@ -98,6 +114,20 @@ func flagFaults(faults task.FieldErrors) error {
 	}
 	return errors.New(strings.Join(texts, "; "))
 }
+
+// refusal finds the word with which a Redis that is there refuses a command.
+var refusal = regexp.MustCompile(`\b(ERR|WRONGPASS|NOAUTH|NOPERM|OOM|READONLY|MISCONF|LOADING|NOREPLICAS|MASTERDOWN|CLUSTERDOWN)\b`)
+
+// notQueued says why an accepted notification's task is not on the queue.
+func notQueued(err error) string {
+	if word := refusal.FindString(err.Error()); word != "" {
+		return "not on the queue yet: Redis refused it (" + word + ")"
+	}
+	return "not on the queue yet: Redis does not answer"
+}
+
+// relayDoesIt says what becomes of it.
+const relayDoesIt = "it is in the database, and a running worker puts it on the queue as soon as Redis takes it"
 
 // sentMessage is one notification as it is printed.
 type sentMessage struct {

@@ -2,13 +2,8 @@ package main
 
 import (
 	"bytes"
-	"cmp"
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -19,11 +14,15 @@ import (
 
 // sendLine is the answer to one line, one object of --json.
 type sendLine struct {
-	Line      int         `json:"line"`
-	ID        *uuid.UUID  `json:"id,omitempty"`
-	State     store.State `json:"state,omitempty"`
-	Duplicate *bool       `json:"duplicate,omitempty"`
-	Errors    []jsonFault `json:"errors,omitempty"`
+	Line      int          `json:"line"`
+	ID        *uuid.UUID   `json:"id,omitempty"`
+	Ref       string       `json:"ref,omitempty"`
+	State     store.State  `json:"state,omitempty"` // when it was accepted; with --wait when the wait was over
+	Class     store.Class  `json:"class,omitempty"` // these three with --wait only
+	Reason    store.Reason `json:"reason,omitempty"`
+	Errcode   int          `json:"errcode,omitempty"`
+	Duplicate *bool        `json:"duplicate,omitempty"`
+	Errors    []jsonFault  `json:"errors,omitempty"`
 }
 
 // jsonFault is one bad field; Field is "" for the line as a whole.
@@ -54,7 +53,25 @@ type sendReport struct {
 	lines                             int          // number of the last line
 	accepted, duplicates, bad, doubts int
 	firstBad                          int
+	unqueued                          int   // accepted, due and not on the queue
+	unqueuedErr                       error // of the first of them
+
+	// waiting keeps the accepted lines for their end; nil without --wait.
+	waiting *sendWait
 }
+
+// queueErr notes what kept an accepted line from the queue; nil is nothing.
+func (r *sendReport) queueErr(err error) {
+	if err == nil {
+		return
+	}
+	if r.unqueued++; r.unqueued == 1 {
+		r.unqueuedErr = err
+	}
+}
+
+// leftOut counts the bad lines in words.
+func (r *sendReport) leftOut() string { return count(r.bad, "bad line") + " left out" }
 
 // line notes the answer to one line. Of bad lines only so many are shown to
 // people: in a file of millions they would bury everything else.
@@ -75,6 +92,10 @@ func (r *sendReport) line(it sendItem, answer sendLine) {
 		r.accepted++
 	default:
 		r.accepted++
+	}
+	if r.waiting != nil && answer.ID != nil {
+		r.waiting.add(answer)
+		return
 	}
 	r.encode(answer)
 }
@@ -146,64 +167,16 @@ func (r *sendReport) end() {
 	if r.doubts > 0 {
 		text += "  not known " + thousands(r.doubts)
 	}
-	r.p.printf("%s  in %s, %s/s\n", text, time.Since(r.began).Round(10*time.Millisecond), thousands(r.rate()))
+	text += "  in " + time.Since(r.began).Round(10*time.Millisecond).String()
+	if r.accepted+r.bad >= leastForRate {
+		text += ", " + thousands(r.rate()) + "/s"
+	}
+	r.p.printf("%s\n", text)
+	if r.unqueued > 0 {
+		r.p.printf("%s %s; %s\n", count(r.unqueued, "notification"), notQueued(r.unqueuedErr), relayDoesIt)
+	}
 }
 
-// waitForAll waits for the end of everything that was accepted and counts the
-// endings.
-func (p *program) waitForAll(ctx context.Context, s *sender, run *sendRun, f *sendFlags) error {
-	counts := make(map[standing]int)
-	ended := 0
-	progress := p.newProgress()
-	err := s.await(ctx, f.wait, run.ids, func(_ uuid.UUID, at standing) {
-		counts[at]++
-		ended++
-		progress.show(func() string { return thousands(ended) + " of " + count(len(run.ids), "notification") + " ended" })
-	})
-	progress.clear()
-	states := slices.SortedFunc(maps.Keys(counts), func(a, b standing) int {
-		return cmp.Or(cmp.Compare(slices.Index(store.States, a.state), slices.Index(store.States, b.state)), cmp.Compare(a.reason, b.reason))
-	})
-	rows := make([][]string, len(states))
-	unsent, unended := 0, 0
-	for i, at := range states {
-		rows[i] = []string{string(at.state), string(at.reason), thousands(counts[at])}
-		if at.state != store.Sent {
-			unsent += counts[at]
-		}
-		if !at.state.Final() {
-			unended += counts[at]
-		}
-	}
-	switch {
-	case len(rows) == 0:
-	case f.asJSON: // stdout has one object for each line of the file
-		p.printf("%s", rowsText(rows))
-	default:
-		err = errors.Join(err, p.printTable([]string{"STATE", "REASON", "COUNT"}, rows))
-	}
-	switch {
-	case err != nil:
-		return err
-	case unended > 0:
-		return fmt.Errorf("%s not sent within %s", count(unended, "notification"), f.wait)
-	case unsent > 0:
-		return fmt.Errorf("%s not sent", count(unsent, "notification"))
-	case run.report.bad > 0:
-		return fmt.Errorf("%s left out", count(run.report.bad, "bad line"))
-	}
-	return nil
-}
-
-// rowsText is rows of a state, a reason and a count on lines of their own.
-func rowsText(rows [][]string) string {
-	var b bytes.Buffer
-	for _, r := range rows {
-		name := r[0]
-		if r[1] != "" {
-			name += " (" + r[1] + ")"
-		}
-		fmt.Fprintf(&b, "%s %s\n", name, r[2])
-	}
-	return b.String()
-}
+// leastForRate is from how many lines a rate says something: of fewer it is
+// that of the start.
+const leastForRate = 1000

@@ -195,11 +195,34 @@ func TestSendLater(t *testing.T) {
 func TestSendWithoutRedis(t *testing.T) {
 	t.Parallel()
 	s := newSite(t).with(map[string]string{"REDIS_URL": "redis://127.0.0.1:1"})
-	if out := s.must(t, sendArgs("--user", "u1")...); !strings.HasPrefix(out, "accepted  ") {
-		t.Errorf("stdout: got %q", out)
+	got := s.run(t, sendArgs("--user", "u1")...)
+	if want := "not on the queue yet: Redis does not answer; " + relayDoesIt + "\n"; got.code != exitOK ||
+		!strings.HasPrefix(got.stdout, "accepted  ") || got.stderr != want {
+		t.Errorf("got %+v, want it accepted with the note %q", got, want)
 	}
 	if got := s.rows(t); len(got) != 1 || got[0].HandoverAt.IsZero() {
 		t.Errorf("rows: got %+v, want one that Relay looks after", got)
+	}
+	if got := s.run(t, sendArgs("--user", "u1", "--delay", "1h")...); got.code != exitOK || got.stderr != "" {
+		t.Errorf("due later: got %+v, want no note", got)
+	}
+	s.stdin = strings.Repeat(good("u1", "")+"\n", 2) + good("u1", `,"send_at":"`+time.Now().Add(time.Hour).Format(time.RFC3339)+`"`)
+	got = s.run(t, "send", "-")
+	if want := "2 notifications not on the queue yet: Redis does not answer; " + relayDoesIt + "\n"; got.code != exitOK || !strings.HasSuffix(got.stderr, want) {
+		t.Errorf("a file: got %+v, want the note %q", got, want)
+	}
+}
+
+// TestSendToARedisThatRefuses: the note has Redis's word and nothing of the
+// credentials.
+func TestSendToARedisThatRefuses(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	rdb := miniredis.RunT(t)
+	rdb.RequireAuth("other")
+	got := s.with(map[string]string{"REDIS_URL": "redis://:s3cr3t@" + rdb.Addr()}).run(t, sendArgs("--user", "u1")...)
+	if want := "not on the queue yet: Redis refused it (WRONGPASS); " + relayDoesIt + "\n"; got.code != exitOK || got.stderr != want {
+		t.Errorf("got %+v, want the note %q", got, want)
 	}
 }
 
@@ -215,8 +238,8 @@ func TestSendWrongUsage(t *testing.T) {
 		says string
 	}{
 		"nothing":             {[]string{"send"}, "--template is required"},
-		"no addressee":        {sendArgs(), "--user is required"},
-		"two addressees":      {sendArgs("--user", "u", "--openid", "o"), "--openid give user_id or openid, not both"},
+		"no addressee":        {sendArgs(), "--user (or --openid) is required"},
+		"two addressees":      {sendArgs("--user", "u", "--openid", "o"), "wxnotify: give --user or --openid, not both\n"},
 		"no data":             {[]string{"send", "--template", "T", "--user", "u"}, "--data is required"},
 		"data without key":    {sendArgs("--user", "u", "--data", "s3cr3t text"), "--data must be KEY=TEXT"},
 		"data twice":          {sendArgs("--user", "u", "--data", "thing1=s3cr3t"), "--data gives one key twice"},
@@ -225,8 +248,10 @@ func TestSendWrongUsage(t *testing.T) {
 		"duplicates":          {sendArgs("--user", "u", "--duplicates", "no"), "--duplicates must be allow or avoid"},
 		"state":               {sendArgs("--user", "u", "--miniprogram-state", "x"), "--miniprogram-state must be one of"},
 		"time without offset": {sendArgs("--user", "u", "--send-at", "2099-01-02T03:04:05"), "--send-at must be a time with an offset"},
-		"two times":           {sendArgs("--user", "u", "--delay", "1m", "--send-at", "2099-01-02T03:04:05Z"), "not both"},
+		"two times":           {sendArgs("--user", "u", "--delay", "1m", "--send-at", "2099-01-02T03:04:05Z"), "wxnotify: give --send-at or --delay, not both"},
 		"expired":             {sendArgs("--user", "u", "--expires-at", "2020-01-02T03:04:05Z"), "--expires-at is in the past"},
+		"expires too early":   {sendArgs("--user", "u", "--send-at", "2099-01-02T03:04:05Z", "--expires-at", "2098-01-02T03:04:05Z"), "--expires-at is not after --send-at"},
+		"blank value":         {[]string{"send", "--template", "T", "--user", "u", "--data", "thing1= "}, "--data thing1 is empty"},
 		"wait 0":              {sendArgs("--user", "u", "--wait", "0s"), "--wait must be longer"},
 		"unknown app":         {sendArgs("--user", "u", "--app", "wxother"), "not among the apps"},
 		"strict of one":       {sendArgs("--user", "u", "--strict"), "--strict has no meaning for a single notification"},

@@ -76,8 +76,10 @@ const lastLookTimeout = 5 * time.Second
 
 // standing is what is remembered of a notification while waiting for many.
 type standing struct {
-	state  store.State
-	reason store.Reason
+	state   store.State
+	class   store.Class
+	reason  store.Reason
+	errcode int
 }
 
 // await looks at ids until all have ended or wait is over. It hands see each
@@ -127,7 +129,7 @@ func (s *sender) look(ctx context.Context, ids []uuid.UUID, latest map[uuid.UUID
 			continue
 		}
 		for _, l := range looks {
-			at := standing{l.State, l.Reason}
+			at := standing{l.State, l.Class, l.Reason, l.Errcode}
 			if l.State.Final() {
 				delete(latest, l.ID)
 				see(l.ID, at)
