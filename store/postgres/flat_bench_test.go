@@ -225,6 +225,7 @@ func (f *flatCalls) insert(*testing.B) func(context.Context, *postgres.Store) er
 }
 
 func (f *flatCalls) claim(b *testing.B) func(context.Context, *postgres.Store) error {
+	b.Helper()
 	batch := f.claims(b, time.Minute)
 	return func(ctx context.Context, s *postgres.Store) error {
 		r, err := s.Commit(ctx, batch)
@@ -236,6 +237,7 @@ func (f *flatCalls) claim(b *testing.B) func(context.Context, *postgres.Store) e
 }
 
 func (f *flatCalls) settle(b *testing.B) func(context.Context, *postgres.Store) error {
+	b.Helper()
 	batch := f.settlements(b, store.Sent, "ok")
 	return func(ctx context.Context, s *postgres.Store) error {
 		r, err := s.Commit(ctx, batch)
@@ -263,6 +265,7 @@ func (f *flatCalls) repair(ctx context.Context, s *postgres.Store) error {
 }
 
 func (f *flatCalls) handover(b *testing.B) func(context.Context, *postgres.Store) error {
+	b.Helper()
 	f.accept(b, func(a *store.Acceptance) { a.HandoverIn = 0 })
 	return func(ctx context.Context, s *postgres.Store) error {
 		due, err := s.Handovers(ctx, flatSize)
@@ -274,6 +277,7 @@ func (f *flatCalls) handover(b *testing.B) func(context.Context, *postgres.Store
 }
 
 func (f *flatCalls) expireLeases(b *testing.B) func(context.Context, *postgres.Store) error {
+	b.Helper()
 	if _, err := f.Commit(b.Context(), f.claims(b, time.Microsecond)); err != nil {
 		b.Fatal(err)
 	}
@@ -283,6 +287,7 @@ func (f *flatCalls) expireLeases(b *testing.B) func(context.Context, *postgres.S
 }
 
 func (f *flatCalls) resolveDoubts(b *testing.B) func(context.Context, *postgres.Store) error {
+	b.Helper()
 	if _, err := f.Commit(b.Context(), f.settlements(b, store.InDoubt, store.OutcomeInDoubt)); err != nil {
 		b.Fatal(err)
 	}
@@ -293,6 +298,7 @@ func (f *flatCalls) resolveDoubts(b *testing.B) func(context.Context, *postgres.
 }
 
 func (f *flatCalls) expireOverdue(b *testing.B) func(context.Context, *postgres.Store) error {
+	b.Helper()
 	f.accept(b, func(a *store.Acceptance) { a.Notification.ExpiresAt = time.Now().Add(-time.Minute) })
 	return func(ctx context.Context, s *postgres.Store) error {
 		return enough(s.ExpireOverdue(ctx, flatSize))
@@ -301,6 +307,7 @@ func (f *flatCalls) expireOverdue(b *testing.B) func(context.Context, *postgres.
 
 // requeueOpen takes the last page: the one before which the most other rows lie.
 func (f *flatCalls) requeueOpen(b *testing.B) func(context.Context, *postgres.Store) error {
+	b.Helper()
 	after := uuid.Must(uuid.NewV7())
 	f.accept(b, nil)
 	return func(ctx context.Context, s *postgres.Store) error {
@@ -343,6 +350,7 @@ func (f *flatCalls) finished(b *testing.B, class store.Class, blanked bool, age 
 }
 
 func (f *flatCalls) blank(b *testing.B) func(context.Context, *postgres.Store) error {
+	b.Helper()
 	const age = 7 * 24 * time.Hour
 	f.finished(b, store.ClassRefused, false, age+time.Hour)
 	return func(ctx context.Context, s *postgres.Store) error {
@@ -351,6 +359,7 @@ func (f *flatCalls) blank(b *testing.B) func(context.Context, *postgres.Store) e
 }
 
 func (f *flatCalls) remove(b *testing.B) func(context.Context, *postgres.Store) error {
+	b.Helper()
 	const age = 90 * 24 * time.Hour
 	f.finished(b, store.ClassRefused, true, age+time.Hour)
 	return func(ctx context.Context, s *postgres.Store) error {
@@ -359,6 +368,7 @@ func (f *flatCalls) remove(b *testing.B) func(context.Context, *postgres.Store) 
 }
 
 func (f *flatCalls) removeDead(b *testing.B) func(context.Context, *postgres.Store) error {
+	b.Helper()
 	const age = 180 * 24 * time.Hour
 	f.finished(b, store.ClassFault, false, age+time.Hour)
 	return func(ctx context.Context, s *postgres.Store) error {
