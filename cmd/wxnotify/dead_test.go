@@ -437,8 +437,14 @@ func TestDeadReplayStops(t *testing.T) {
 		if got := c.must(t, "dead", "list", "--count"); got != strconv.Itoa(all-done)+"\n" {
 			t.Errorf("%d of %d replayed, left: %s", done, all, got)
 		}
-		if rest := bulkLines(t, c.must(t, "dead", "replay", "--all", "--rate", "1000", "--json")); len(rest) != all-done {
-			t.Errorf("went on with %d, want %d", len(rest), all-done)
+		const pace, burst = 100, 10 // a second, and at once
+		began := time.Now()
+		rest := len(bulkLines(t, c.must(t, "dead", "replay", "--all", "--rate", strconv.Itoa(pace), "--json")))
+		if rest != all-done {
+			t.Errorf("went on with %d, want %d", rest, all-done)
+		}
+		if took, least := time.Since(began), time.Duration(rest-burst)*time.Second/pace; took < least {
+			t.Errorf("%d took %s, want at least %s", rest, took, least)
 		}
 	})
 }
