@@ -200,6 +200,9 @@ func TestTheCheckLooksTwice(t *testing.T) {
 			}
 		}
 		look(3)
+		if err := r.lookAgain(t.Context(), time.Now()); err != nil || len(r.check.suspects) != 3 {
+			t.Errorf("%d suspects too early for the second look, %v; want 3", len(r.check.suspects), err)
+		}
 		wantGeneration(t, st, 1, ids...)
 		if _, err := asynq.NewClientFromRedisClient(rdb).Enqueue(task.New(back, 1, app+":default", []byte(`{}`))); err != nil {
 			t.Fatal(err)
