@@ -17,6 +17,7 @@ import (
 	"github.com/wxnotify/wxnotify/cmd/internal/app"
 	"github.com/wxnotify/wxnotify/cmd/internal/config"
 	"github.com/wxnotify/wxnotify/store"
+	"github.com/wxnotify/wxnotify/worker/task"
 )
 
 // The texts of a dead letter that nothing may show without --reveal.
@@ -572,7 +573,7 @@ func TestDeadReplayIsSent(t *testing.T) {
 	if n.State != store.Dead || n.Class != store.ClassFault { // nobody has this openid yet
 		t.Fatalf("got %+v", n)
 	}
-	if archived := s.archived(t); !slices.Equal(archived, []string{n.ID.String() + ":1"}) {
+	if archived := s.archived(t); !slices.Equal(archived, []string{task.ID(n.ID, n.Generation)}) {
 		t.Fatalf("archived: %v", archived)
 	}
 	if err := s.sim.Accept("", siteOpenID, n.TemplateID, 1); err != nil {
