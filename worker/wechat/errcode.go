@@ -65,7 +65,7 @@ var Errcodes = []Errcode{
 	{Code: 40239, Kind: KindAccount, Meaning: "API key not set", Do: "switch API signing off for this app"},
 	{Code: 40240, Kind: KindAccount, Meaning: "API signature too old", Do: "switch API signing off for this app"},
 
-	{Code: 40037, Kind: KindTemplate, Meaning: "template id unknown to this app", Do: "sync the templates; correct or add the template"},
+	{Code: 40037, Kind: KindTemplate, Meaning: "template id unknown to this app", Do: "compare the template id with the Mini Program's list in the console (wxnotify doctor says how many it has); correct the id, or add the template"},
 	{Code: 43116, Kind: KindTemplate, Meaning: "template banned", Do: "see the notice in the console"},
 	{Code: 43102, Kind: KindTemplate, Meaning: "template is not a subscription template", Do: "choose a subscribe-message template"},
 	{Code: 43103, Kind: KindTemplate, Meaning: "this API can only cancel the subscription", Do: "choose a subscribe-message template"},
