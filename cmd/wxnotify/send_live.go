@@ -51,6 +51,9 @@ func (p *program) sendLive(cmd *cobra.Command, f *sendFlags) error {
 	if err != nil {
 		return err
 	}
+	if answer.Problem != nil {
+		answer.Problem.Do = liveAdvice(answer.Problem.Do)
+	}
 	if err := p.printLive(id, answer, f.asJSON); err != nil {
 		return err
 	}
@@ -58,6 +61,18 @@ func (p *program) sendLive(cmd *cobra.Command, f *sendFlags) error {
 		return errors.New("not accepted by WeChat")
 	}
 	return nil
+}
+
+// replayAdvice ends the advice on an errcode that needs other content.
+const replayAdvice = ", and replay"
+
+// liveAdvice is the advice on an errcode for a message that is kept nowhere:
+// there is nothing to replay.
+func liveAdvice(do string) string {
+	if first, found := strings.CutSuffix(do, replayAdvice); found {
+		return first + ", and send it again"
+	}
+	return do
 }
 
 // message is that of the flags, with the app's own settings where they say

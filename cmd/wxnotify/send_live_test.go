@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/wxnotify/wxnotify/cmd/internal/app"
+	"github.com/wxnotify/wxnotify/worker/wechat"
 	"github.com/wxnotify/wxnotify/worker/wechat/simulator"
 	"github.com/wxnotify/wxnotify/worker/wechat/simulator/simulatortest"
 )
@@ -200,5 +201,23 @@ func TestSendLiveNeedsNothingElse(t *testing.T) {
 	if got := s.with(map[string]string{"WECHAT_SECRET": ""}).run(t, sendArgs("--live", "--yes", "--openid", siteOpenID)...); got.code != exitFailed ||
 		!strings.Contains(got.stderr, "secret of app") {
 		t.Errorf("without a secret: got %+v", got)
+	}
+}
+
+// A message that is kept nowhere cannot be replayed.
+func TestLiveAdviceDoesNotSpeakOfReplay(t *testing.T) {
+	t.Parallel()
+	changed := 0
+	for _, row := range wechat.Errcodes {
+		do := liveAdvice(row.Do)
+		if strings.Contains(do, "replay") {
+			t.Errorf("%d: got %q", row.Code, do)
+		}
+		if do != row.Do {
+			changed++
+		}
+	}
+	if got, want := liveAdvice("change the text, and replay"), "change the text, and send it again"; got != want || changed == 0 {
+		t.Errorf("got %q, want %q; %d rows differ", got, want, changed)
 	}
 }

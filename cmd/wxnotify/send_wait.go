@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -158,6 +159,9 @@ func newEnding(n store.Notification, attempts []store.Attempt) *ending {
 	if n.Errcode != 0 {
 		row, _ := wechat.LookupErrcode(n.Errcode)
 		e.Meaning, e.Do = row.Meaning, row.Do
+		if strings.HasSuffix(e.Do, replayAdvice) {
+			e.Do += ": wxnotify dead show " + n.ID.String() + " says how"
+		}
 	}
 	if e.Do == "" {
 		e.Do = whatToDo(n.State, n.Reason)
