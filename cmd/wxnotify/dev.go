@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/wxnotify/wxnotify/cmd/internal/app"
 	"github.com/wxnotify/wxnotify/cmd/internal/config"
@@ -60,8 +61,20 @@ func (p *program) devCommand() *cobra.Command {
 	f.DurationVar(&o.latency, "latency", 50*time.Millisecond, "how long each simulated send takes")
 	f.BoolVar(&o.live, "live", false, "call the real WeChat")
 	f.BoolVar(&o.yes, "yes", false, "with --live: do not ask")
+	cmd.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+		cmd.InheritedFlags().VisitAll(func(g *pflag.Flag) {
+			if onlyLive(g.Name) {
+				g.Usage = "with --live: " + g.Usage
+			}
+		})
+		cmd.Root().HelpFunc()(cmd, args)
+	})
 	return cmd
 }
+
+// onlyLive reports whether a setting's flag means nothing to a dev that brings
+// its own WeChat.
+func onlyLive(flag string) bool { return flag == config.FileFlag || strings.HasPrefix(flag, "wechat-") }
 
 func (p *program) runDev(cmd *cobra.Command, o devOptions) (err error) {
 	ctx := cmd.Context()
@@ -137,7 +150,7 @@ func (p *program) devConfig(cmd *cobra.Command, o devOptions) (*config.Config, e
 	}
 	flags := config.GivenFlags(cmd.Flags())
 	for _, name := range slices.Sorted(maps.Keys(flags)) {
-		if !o.live && (name == config.FileFlag || strings.HasPrefix(name, "wechat-")) {
+		if !o.live && onlyLive(name) {
 			note("--" + name)
 			delete(flags, name)
 		}

@@ -3,6 +3,8 @@ package main
 import (
 	"strings"
 
+	"github.com/hibiken/asynq"
+
 	"github.com/wxnotify/wxnotify/cmd/internal/app"
 	"github.com/wxnotify/wxnotify/cmd/internal/config"
 	"github.com/wxnotify/wxnotify/worker/task"
@@ -17,9 +19,9 @@ func (r *devRun) next(keeps bool) string {
 	line(&b, "phones", r.d.Simulator.URL+"/_sim/", "what users received")
 	console(&b, r.d, r.cfg)
 	for _, s := range r.results {
-		if s.want.field != "" && s.handedIn() && r.d.Worker.AdminAddr != "" {
-			line(&b, "", consoleURL(r.d)+"/queues/"+task.Queue("", "", s.row.Priority)+"/tasks/"+
-				task.ID(s.row.ID, s.row.Generation), "the dead letter of the bad field")
+		queue, id := task.Queue("", "", s.row.Priority), task.ID(s.row.ID, s.row.Generation)
+		if s.want.field != "" && s.handedIn() && r.d.Worker.AdminAddr != "" && r.hasTask(queue, id) {
+			line(&b, "", consoleURL(r.d)+"/queues/"+queue+"/tasks/"+id, "the dead letter of the bad field")
 		}
 	}
 	line(&b, "data", r.d.Dir, map[bool]string{true: "kept: start again with the same --data to go on", false: "removed at the end; --data DIR keeps it"}[keeps])
@@ -27,13 +29,28 @@ func (r *devRun) next(keeps bool) string {
 		line(&b, "log", r.d.LogFile, "")
 	}
 
-	b.WriteString("\nSend one more, as any program with an asynq client does (again and again: zhangwei's consent is long-term)\n\n")
+	b.WriteString("\nSend one more, as any program with an asynq client does: in this folder, a clone of wxnotify\n" +
+		"(again and again: zhangwei's consent is long-term)\n\n")
 	b.WriteString(enqueueExample(r.d, `{"template_id":"`+simulator.SeedReport+`","page":"pages/report/detail?id=1",`+
 		`"user_id":"`+zhangWei.id+`","data":{"thing1":"设备领用周报","thing2":"2026年第9周"}}`))
-	b.WriteString("\nMake the simulated WeChat fail twice, then send one more and look at the queue\n\n")
+	b.WriteString("\nMake the simulated WeChat refuse the next two calls, then send one more: it is on the phone at the third,\n" +
+		"a few seconds later (between its calls it waits in the database, not on the queue)\n\n")
 	b.WriteString("  curl -H 'Content-Type: application/json' " + r.d.Simulator.URL + "/_sim/faults \\\n" +
-		"    -d '{\"api\":\"subscribe_send\",\"action\":\"status\",\"status\":503,\"retry_after_seconds\":1,\"count\":2}'\n\n")
+		"    -d '{\"api\":\"subscribe_send\",\"action\":\"errcode\",\"errcode\":43108,\"count\":2}'\n")
+	if metrics := r.d.Worker.AdminAddr; metrics != "" {
+		b.WriteString("  curl -s http://" + metrics + "/metrics | grep 'errcode=\"43108\"'\n")
+	}
+	b.WriteString("\n")
 	return b.String()
+}
+
+// hasTask reports whether the embedded Redis, which is new in every process,
+// has a task.
+func (r *devRun) hasTask(queue, id string) bool {
+	rdb := r.d.Redis.NewClient(config.RedisTuning{ClientName: "wxnotify-dev"})
+	defer rdb.Close() //nolint:errcheck // it was only read
+	_, err := asynq.NewInspectorFromRedisClient(rdb).GetTaskInfo(queue, id)
+	return err == nil
 }
 
 // console adds the lines of the admin listener.

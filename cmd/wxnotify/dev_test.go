@@ -131,6 +131,46 @@ func TestDevFailsWhenASampleDiffers(t *testing.T) {
 	}
 }
 
+// The link to a dead letter is shown only where its task is: the embedded Redis
+// of a second run is empty.
+func TestDevLinksOnlyWhatIsThere(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), runDeadline)
+	defer cancel()
+	dir := t.TempDir()
+	for run, linked := range []bool{true, false} {
+		dev := shell{}.start(t, "dev", "--data", dir, "--admin-addr", "127.0.0.1:0")
+		dev.stderr.await(ctx, t, "Running")
+		text := dev.stdout.String()
+		if got := strings.Contains(text, "the dead letter of the bad field"); got != linked {
+			t.Errorf("run %d: linked is %t, want %t:\n%s", run+1, got, linked, text)
+		}
+		for _, want := range []string{"in this folder, a clone of wxnotify", `"errcode":43108,"count":2`, `/metrics | grep 'errcode="43108"'`} {
+			if !strings.Contains(text, want) {
+				t.Errorf("run %d: %q is missing in\n%s", run+1, want, text)
+			}
+		}
+		if code := dev.stop(ctx, t); code != exitOK {
+			t.Fatalf("run %d: exit code %d, stderr:\n%s", run+1, code, &dev.stderr)
+		}
+	}
+}
+
+func TestDevHelpMarksWhatIsForLive(t *testing.T) {
+	t.Parallel()
+	help := shell{}.must(t, "dev", "--help")
+	for flag, marked := range map[string]bool{"config": true, "wechat-appid": true, "wechat-api-base-url": true, "yes": true, "concurrency": false, "data": false} {
+		_, rest, _ := strings.Cut(help, "--"+flag+" ")
+		text, _, _ := strings.Cut(rest, "\n")
+		if got := strings.Contains(text, "with --live: "); text == "" || got != marked {
+			t.Errorf("--%s: got %q, marked is %t", flag, text, marked)
+		}
+	}
+	if got := (shell{}).must(t, "config", "--help"); strings.Contains(got, "--live") {
+		t.Errorf("config --help speaks of --live:\n%s", got)
+	}
+}
+
 func openDevStore(t *testing.T, dir string) *sqlite.Store {
 	t.Helper()
 	s, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(dir, "wxnotify.db")})
