@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
 	"github.com/hibiken/asynq"
 
 	"github.com/wxnotify/wxnotify/store"
+	"github.com/wxnotify/wxnotify/worker/task"
 )
 
 // What a handler answers asynq is one of three things: nil (the delivery is
@@ -48,17 +48,17 @@ func (d *deadError) Error() string {
 	return s
 }
 
-// knownField matches our own fields and data keys made of a type that WeChat
-// knows and a number.
-var knownField = regexp.MustCompile(`^(?:id|app|template_id|page|user_id|openid|lang|miniprogram_state|data|` +
-	`(?:data\.)?(?:thing|short_thing|number|letter|symbol|character_string|time|date|amount|phone_number|` +
-	`car_number|name|phrase|enum|enum_string|const|site|others)\d{1,3})$`)
+// ownFields are the fields of a payload that are not data keys.
+var ownFields = map[string]bool{
+	"id": true, "app": true, "template_id": true, "page": true, "user_id": true, "openid": true,
+	"lang": true, "miniprogram_state": true, "data": true,
+}
 
 // shownField is the name of a field as it may be stored in Redis. The name of a
 // data key is the producer's text: one who swaps keys and values puts an openid
 // or a user id there. Such a key is only called data.
 func shownField(field string) string {
-	if knownField.MatchString(field) {
+	if ownFields[field] || task.IsTemplateKey(strings.TrimPrefix(field, "data.")) {
 		return field
 	}
 	return "data"

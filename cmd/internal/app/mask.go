@@ -2,7 +2,6 @@ package app
 
 import (
 	"encoding/json"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -11,15 +10,10 @@ import (
 	"github.com/wxnotify/wxnotify/worker/task"
 )
 
-// dataKey matches the keys that WeChat's templates have. Any other may be what
-// belongs into a value: some producers swap the two.
-var dataKey = regexp.MustCompile(`^(?:thing|short_thing|number|letter|symbol|character_string|time|date|amount|phone_number|` +
-	`car_number|name|phrase|enum|enum_string|const|site|others)\d{1,3}$`)
-
 // ShownDataKey is the name of a data key where values are masked: a key that no
 // template can have is masked like a value.
 func ShownDataKey(key string) string {
-	if dataKey.MatchString(key) {
+	if task.IsTemplateKey(key) {
 		return key
 	}
 	return "***"
