@@ -93,6 +93,31 @@ func TestRelayRebuildsARedisThatWentBack(t *testing.T) {
 	})
 }
 
+// A Redis that loses its last moment (AOF is written once a second, a failover
+// loses the tail) must be seen to have gone back, however few tasks it lost: the
+// mark moves on with each page of tasks, not only once a second.
+func TestMarkMovesOnWithTheTasks(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, st testStore) {
+		rdb, app := sharedRedis(t), newApp()
+		r, err := NewRelay(RelayConfig{Store: st, Redis: rdb})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(r.checkMark(t.Context()), r.rebuildSome(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		before := marked(t, st, rdb, 1)
+		acceptRows(t, st, app, 1, 0)
+		if _, err := r.handOver(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if after := marked(t, st, rdb, 1); after.Counter != before.Counter+1 {
+			t.Errorf("mark %d after the hand-over of a task, want %d", after.Counter, before.Counter+1)
+		}
+	})
+}
+
 // Neither time nor another deployment on the same Redis looks like a wipe.
 func TestRelayLeavesAHealthyRedisAlone(t *testing.T) {
 	t.Parallel()

@@ -118,6 +118,11 @@ func (r *Relay) handOver(ctx context.Context) (full bool, err error) {
 		}
 		put, redisErr := r.put(ctx, page)
 		if len(put) > 0 {
+			// The mark moves on with the tasks: a Redis that loses the last moment,
+			// and these tasks with it, loses the mark's last step too and is seen.
+			if err := r.checkMark(ctx); err != nil {
+				return false, err
+			}
 			if err := r.fromStore(ctx, r.config.Store.HandedOver(ctx, put)); err != nil {
 				return false, err
 			}
