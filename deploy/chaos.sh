@@ -2,7 +2,7 @@
 #
 # Breaks a whole deployment under load and counts what is lost: it must be 0.
 #
-#   deploy/chaos.sh          in full: thousands of notifications in each scenario, a quarter of an hour
+#   deploy/chaos.sh          in full: thousands of notifications in each scenario, ten to fifteen minutes
 #   deploy/chaos.sh short    a few scenarios, under a minute
 #   deploy/chaos.sh full workers_killed     one scenario, by a part of its name
 #

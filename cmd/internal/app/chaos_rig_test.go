@@ -234,10 +234,14 @@ func (c *chaos) share(part float64) time.Duration {
 	return time.Duration(part * float64(c.size.span))
 }
 
-// settled waits until every accepted notification is in a final state. The
-// store is asked directly, past the links.
-func (c *chaos) settled() error {
-	deadline := time.Now().Add(c.size.deadline)
+// settled waits until every accepted notification is in a final state, at most
+// within the run's deadline when none is given. The store is asked directly, past
+// the links.
+func (c *chaos) settled(within time.Duration) error {
+	if within == 0 {
+		within = c.size.deadline
+	}
+	deadline := time.Now().Add(within)
 	var states map[store.State]int
 	var err error
 	for {
@@ -253,7 +257,7 @@ func (c *chaos) settled() error {
 			}
 		}
 		if time.Now().After(deadline) {
-			return errors.Join(fmt.Errorf("not all are final %v after the last was accepted: %v", c.size.deadline, states), err)
+			return errors.Join(fmt.Errorf("not all are final %v after the last was accepted: %v", within, states), err)
 		}
 		if !wait(c.t.Context(), 50*time.Millisecond) {
 			return c.t.Context().Err()

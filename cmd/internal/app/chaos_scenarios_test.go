@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"testing"
 	"time"
 
 	"github.com/wxnotify/wxnotify/worker/wechat/simulator"
@@ -22,15 +23,22 @@ type scenario struct {
 	// act breaks things while the load lasts, leaves them whole and returns how
 	// often it did.
 	act func(*chaos) int
+	// within is how long after the load everything must be final; zero is the
+	// run's deadline.
+	within time.Duration
 	// shown tells what is missing for the scenario to have shown anything.
 	shown func(outcome) error
 }
 
+// rebuildLimit is less than store.HandoverGrace and the interval of Relay's
+// check, by which lost tasks are found even if nobody notices the wipe.
+const rebuildLimit = 25 * time.Second
+
 var scenarios = []scenario{
 	{name: "workers killed", short: true, latency: 200 * time.Millisecond, act: killWorkers, shown: leavesDoubts},
-	{name: "Redis wiped", short: true, smoke: true, act: wipeRedis, shown: leavesNothing},
-	{name: "Redis restarted empty", act: restartRedis, shown: leavesNothing},
-	{name: "Redis on an older copy", act: setRedisBack, shown: leavesNothing},
+	{name: "Redis wiped", short: true, smoke: true, within: rebuildLimit, act: wipeRedis, shown: leavesNothing},
+	{name: "Redis restarted empty", within: rebuildLimit, act: restartRedis, shown: leavesNothing},
+	{name: "Redis on an older copy", within: rebuildLimit, act: setRedisBack, shown: leavesNothing},
 	{name: "PostgreSQL restarted", short: true, act: restartPostgres, shown: leavesNothing},
 	{name: "connections cut", act: breakLinks, shown: leavesDoubts},
 	{name: "WeChat hangs", act: nothingElse, shown: oneDoubtEach, fault: func(i int) simulator.Fault {
@@ -48,6 +56,25 @@ var scenarios = []scenario{
 		name: "clocks off by minutes", clocks: [2]time.Duration{7 * time.Minute, -7 * time.Minute},
 		latency: 300 * time.Millisecond, act: killWorkers, shown: leavesDoubts,
 	},
+	{
+		name: "everything at once", latency: 200 * time.Millisecond, act: breakEverything, shown: leavesDoubts,
+		fault: func(i int) simulator.Fault {
+			if i%4 < 2 {
+				return simulator.Fault{Action: simulator.ActDrop, After: true}
+			}
+			return simulator.Fault{Action: simulator.ActStatus, Status: http.StatusBadGateway, After: true}
+		},
+	},
+}
+
+// build makes the programs that the scenario needs, which takes minutes the
+// first time the standard library has another clock.
+func (s scenario) build(t *testing.T) {
+	t.Helper()
+	binary(t)
+	if s.clocks != [2]time.Duration{} {
+		shiftedBinary(t)
+	}
 }
 
 // nothingElse is for scenarios in which WeChat alone misbehaves.
@@ -160,6 +187,29 @@ func limitRate(c *chaos) int {
 	}
 	<-c.fed
 	return 1
+}
+
+// breakEverything breaks one part while the last one has not recovered yet.
+func breakEverything(c *chaos) (broken int) {
+	ways := [...]func(){
+		func() { c.workers[0].kill() },
+		func() { c.rdb.FlushAll(c.t.Context()) },
+		func() { c.db.stop(immediate) },
+		func() { c.workers[1].kill() },
+		func() { c.db.start(c.t) },
+		func() { c.spawnWorker(0) },
+		func() { c.redis.stop() },
+		func() { c.links[broken%len(c.links)].set(cut) },
+		func() { c.spawnWorker(1) },
+		func() { c.redis.start(c.t) },
+		func() { _ = c.sim.Rotate("", simulator.APIStableToken, true) }, // the app is there
+		func() { c.links[(broken-4)%len(c.links)].set(passing) },
+	}
+	for c.more(c.share(0.03), broken) || broken%len(ways) != 0 {
+		ways[broken%len(ways)]()
+		broken++
+	}
+	return broken
 }
 
 // leavesNothing is for what everything can wait for: nothing is in doubt, and

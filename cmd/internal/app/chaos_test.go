@@ -50,6 +50,7 @@ func TestChaos(t *testing.T) {
 		if mode == "full" || mode == "short" && s.short || s.smoke {
 			t.Run(strings.ReplaceAll(s.name, " ", "_"), func(t *testing.T) {
 				o := &outcome{scenario: s.name}
+				s.build(t)
 				start := time.Now()
 				defer func() {
 					o.failed, o.took = t.Failed(), time.Since(start)
@@ -71,15 +72,22 @@ func runScenario(t *testing.T, size chaosSize, db *ownPostgres, s scenario, o *o
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), size.span+size.deadline)
 	defer cancel()
-	result := make(chan error, 1)
+	start, result := time.Now(), make(chan error, 1)
 	go func() { result <- c.feed(ctx) }()
 	o.acted = s.act(c)
-	fed := <-result
-
-	for _, err := range []error{fed, c.settled(), c.answered(), c.ended()} {
-		if err != nil {
+	for _, phase := range []struct {
+		name string
+		end  func() error
+	}{
+		{"accepted", func() error { return <-result }},
+		{"final", func() error { return c.settled(s.within) }},
+		{"off the queue", c.answered},
+		{"stopped", c.ended},
+	} {
+		if err := phase.end(); err != nil {
 			o.bad("%v", err)
 		}
+		t.Logf("all %s after %v", phase.name, time.Since(start).Round(100*time.Millisecond))
 	}
 	c.compare(o)
 	if err := s.shown(*o); err != nil {
@@ -88,7 +96,7 @@ func runScenario(t *testing.T, size chaosSize, db *ownPostgres, s scenario, o *o
 	for _, fault := range o.faults {
 		t.Error(fault)
 	}
-	t.Logf("longest call of SendBatch: %v", c.worst.Round(time.Millisecond))
+	t.Logf("broken %d times; longest call of SendBatch: %v", o.acted, c.worst.Round(time.Millisecond))
 }
 
 // hurry does what two minutes would: the tasks that killed workers held are
