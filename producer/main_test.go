@@ -127,7 +127,7 @@ func (s *redisServer) client(t *testing.T) *redis.Client {
 func newApp() string { return "wx" + strings.ReplaceAll(uuid.NewString(), "-", "")[:16] }
 
 // patienceInTests is how long a test waits for what must happen.
-const patienceInTests = 20 * time.Second
+const patienceInTests = time.Minute
 
 // eventually waits until check finds no fault.
 func eventually(t *testing.T, what string, check func() error) {
