@@ -149,12 +149,12 @@ func (w *Worker) Stop(ctx context.Context) error { return w.stops.run(ctx) }
 func (w *Worker) client(p Parts, t config.RedisTuning) redis.UniversalClient {
 	c := p.Redis(t)
 	w.stops.add("Redis client", func(ctx context.Context) error {
-		if ctx.Err() != nil {
-			// The servers may still run, and asynq's subscriber does not survive that
-			// its client closes. The process ends anyway.
-			return nil
+		// With ctx over the servers may still run, and asynq's subscriber does not
+		// survive that its client closes. The process ends anyway.
+		if ctx.Err() == nil {
+			return c.Close()
 		}
-		return c.Close()
+		return nil
 	})
 	return c
 }
