@@ -1,5 +1,5 @@
 // Package worker sends notifications. It owns the asynq servers, the life of
-// one send (look, pace, openid slot, token, claim, send, settle), the reaction
+// one send (look, openid slot, pace, token, claim, send, settle), the reaction
 // to each answer at its scope, and the pauses of an app. It leaves what an
 // answer means to worker/wechat, the guarded changes of a row to the store, and
 // rows whose task is gone to the producer's Relay.
