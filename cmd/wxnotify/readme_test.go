@@ -46,6 +46,9 @@ func TestReadmeShowsWhatThereIs(t *testing.T) {
 			t.Errorf("the README speaks of `wxnotify %s`, which is no command", word)
 		}
 	}
+	if strings.Contains(text, "@@") {
+		t.Error("the README has a placeholder")
+	}
 	for _, s := range samples() {
 		line := regexp.MustCompile("(?m)^" + regexp.QuoteMeta(s.title) + `\s.*\s` + string(s.want.state) + `\s.*ok$`)
 		if !line.MatchString(text) {
