@@ -240,57 +240,6 @@ func (d *delivery) token(app *app, permit *permit) (string, error) {
 	return app.Tokens.Token(ctx)
 }
 
-// claim is the right to send, or a newer look.
-type claim struct {
-	ok    bool
-	look  store.Look
-	owner uuid.UUID
-	asked time.Time
-}
-
-// age is how long ago the claim was asked for, at worst: a process that was
-// stopped or a machine that was suspended shows in one of the two clocks.
-func (c *claim) age() time.Duration {
-	now := time.Now()
-	return max(now.Sub(c.asked), now.Round(0).Sub(c.asked.Round(0)))
-}
-
-// claim returns nil and an answer when there is nothing to go on with. When the
-// result is not nil the caller must call sends.Done.
-func (d *delivery) claim(look store.Look) (*claim, error) {
-	w := d.s.w
-	w.sends.Add(1)
-	c := &claim{owner: uuid.New(), asked: time.Now()}
-	res, err := w.committer.claim(store.Claim{ID: d.id, Generation: d.generation, Owner: c.owner, Lease: w.cfg.SendTimeout + 2*leaseMargin})
-	switch {
-	case err != nil:
-		w.sends.Done()
-		d.log().Error("not claimed", zap.Error(err))
-		return nil, d.later(30*time.Second, "the claim failed")
-	case !res.Found:
-		w.sends.Done()
-		return nil, nil // erased under our hands: nothing to send
-	}
-	c.ok, c.look = res.OK, res.Look
-	if !c.ok {
-		return c, nil
-	}
-	if c.look.Address != look.Address || c.age() > leaseMargin {
-		// The user was bound anew, so another openid's slot is needed; or the
-		// commit took so long that the lease might end before the answer.
-		ok, err := w.committer.release(store.Release{ID: d.id, Seq: c.look.Seq, Owner: c.owner, Requeue: d.raw})
-		w.sends.Done()
-		if err != nil || !ok {
-			d.log().Error("claim not given back; it ends as a doubt", zap.Error(err))
-		}
-		if d.raw {
-			return nil, nil
-		}
-		return nil, &handBackError{after: time.Second, why: "the claim came too late"}
-	}
-	return c, nil
-}
-
 // answered is what came of one call.
 type answered struct {
 	at      time.Time
