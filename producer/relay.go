@@ -2,7 +2,6 @@ package producer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -32,11 +31,9 @@ type Relay struct {
 	storeAway  outage
 	redisAway  outage
 
-	mu      sync.Mutex
-	health  RelayHealth
-	cancel  context.CancelFunc // not nil once started
-	done    chan struct{}
-	stopped bool
+	loop   loop
+	mu     sync.Mutex // guards health
+	health RelayHealth
 }
 
 // RelayHealth tells whether a relay turns and whether it gets anywhere. Times
@@ -72,46 +69,16 @@ func NewRelay(config RelayConfig) (*Relay, error) {
 	}, nil
 }
 
-// ErrStopped is returned when a Relay is started that was stopped.
-var ErrStopped = errors.New("producer: relay stopped")
-
 // Start lets the relay run until Stop or until ctx is done. Started again it
 // does nothing.
 func (r *Relay) Start(ctx context.Context) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.stopped {
-		return ErrStopped
-	}
-	if r.cancel != nil {
-		return nil
-	}
-	ctx, r.cancel = context.WithCancel(ctx)
-	r.done = make(chan struct{})
-	go func() {
-		defer close(r.done)
-		r.run(ctx)
-	}()
-	return nil
+	return r.loop.start(ctx, r.run)
 }
 
 // Stop ends the turn under way and waits for it, at most as long as ctx. It may
 // be called again, and before Start.
 func (r *Relay) Stop(ctx context.Context) error {
-	r.mu.Lock()
-	r.stopped = true
-	cancel, done := r.cancel, r.done
-	r.mu.Unlock()
-	if cancel == nil {
-		return nil
-	}
-	cancel()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("producer: stop relay: %w", ctx.Err())
-	}
+	return r.loop.stop(ctx, "relay")
 }
 
 // Wake makes a relay that rests look for due rows now. It does not block.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -101,11 +100,7 @@ type Retention struct {
 	page   int // rows per statement
 	rows   *prometheus.CounterVec
 	away   outage
-
-	mu      sync.Mutex
-	cancel  context.CancelFunc // not nil once started
-	done    chan struct{}
-	stopped bool
+	loop   loop
 }
 
 // forgetting is what retention does to rows, a label.
@@ -142,38 +137,11 @@ func NewRetention(config RetentionConfig) (*Retention, error) {
 // Start lets the retention run until Stop or until ctx is done. Started again it
 // does nothing.
 func (r *Retention) Start(ctx context.Context) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.stopped {
-		return ErrStopped
-	}
-	if r.cancel != nil {
-		return nil
-	}
-	ctx, r.cancel = context.WithCancel(ctx)
-	r.done = make(chan struct{})
-	go func() {
-		defer close(r.done)
-		r.run(ctx)
-	}()
-	return nil
+	return r.loop.start(ctx, r.run)
 }
 
 // Stop ends the statement under way, which then changes nothing, and waits for
 // it, at most as long as ctx. It may be called again, and before Start.
 func (r *Retention) Stop(ctx context.Context) error {
-	r.mu.Lock()
-	r.stopped = true
-	cancel, done := r.cancel, r.done
-	r.mu.Unlock()
-	if cancel == nil {
-		return nil
-	}
-	cancel()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("producer: stop retention: %w", ctx.Err())
-	}
+	return r.loop.stop(ctx, "retention")
 }

@@ -97,14 +97,15 @@ func TestRetention(t *testing.T) {
 				t.Errorf("%s: data %v, page %s, blanked %v", n.State, n.Data != nil, n.Page, n.DataBlankedAt)
 			}
 		}
-		// What is deleted need not be old enough to be blanked first.
-		more := endedRows(t, st, 15)
+		// Stopped first: a statement that Stop interrupts may have changed rows
+		// that nobody counted.
 		if err := blanking.Stop(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		left := forgotten(blanking)[dataBlanked]
+		// What is deleted need not be old enough to be blanked first.
+		more := endedRows(t, st, 15)
 		deleting := startRetention(t, RetentionConfig{Store: st, Data: time.Hour, Finished: time.Nanosecond, Dead: time.Nanosecond})
-		eventuallyForgotten(t, deleting, map[forgetting]float64{dataBlanked: 35 - left, finishedDeleted: 35, deadDeleted: 10})
+		eventuallyForgotten(t, deleting, map[forgetting]float64{dataBlanked: 10, finishedDeleted: 35, deadDeleted: 10})
 		for _, id := range append(ids, more...) {
 			if _, _, err := st.Get(t.Context(), id); !errors.Is(err, store.ErrNotFound) {
 				t.Errorf("%v, want ErrNotFound", err)
