@@ -140,8 +140,9 @@ func (r *Retention) Start(ctx context.Context) error {
 	return r.loop.start(ctx, r.run)
 }
 
-// Stop ends the statement under way, which then changes nothing, and waits for
-// it, at most as long as ctx. It may be called again, and before Start.
+// Stop gives up the statement under way, which the database may carry out all the
+// same, uncounted, and waits at most as long as ctx. It may be called again, and
+// before Start.
 func (r *Retention) Stop(ctx context.Context) error {
 	return r.loop.stop(ctx, "retention")
 }
