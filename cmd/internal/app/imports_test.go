@@ -40,9 +40,10 @@ var allowed = map[string][]string{
 
 	"producer":          {"store", "worker/task"},
 	"producer/callback": {"store"},
-	"producer/gateway":  {"producer", "producer/callback", "store", "worker/task", "worker/wechat"},
+	"producer/template": {"store"},
+	"producer/gateway":  {"producer", "producer/callback", "producer/template", "store", "worker/task", "worker/wechat"},
 
-	"cmd/internal/config": {"store", "worker/task"},
+	"cmd/internal/config": {"producer/template", "store", "worker/task"},
 	"cmd/internal/app":    {anything},
 	"cmd/wxnotify":        {anything},
 }
