@@ -20,7 +20,7 @@ func TestAppOfTheEnvironment(t *testing.T) {
 	}}.load(t)
 	want := []config.App{{
 		AppID: "wx1", Secret: "s", Default: true, TokenSource: config.TokenSource{Kind: config.TokenClassic},
-		MaxSendRate: 50, MiniprogramState: config.Formal, Lang: config.LangCN,
+		MaxSendRate: 50, ConsentSource: config.ConsentClient, MiniprogramState: config.Formal, Lang: config.LangCN,
 	}}
 	if diff := cmp.Diff(want, cfg.Apps, cmp.AllowUnexported(config.RedisURL{})); diff != "" {
 		t.Errorf("apps (-want +got):\n%s", diff)
@@ -48,11 +48,11 @@ apps:
 	want := []config.App{
 		{
 			AppID: "wxa", Secret: "sa", TokenSource: stable, MaxSendRate: 7,
-			MiniprogramState: config.Trial, Lang: config.LangTW, OnlyTo: []string{"u1", "42"},
+			ConsentSource: config.ConsentClient, MiniprogramState: config.Trial, Lang: config.LangTW, OnlyTo: []string{"u1", "42"},
 		},
 		{
 			AppID: "wxb", Secret: "sb", Default: true, TokenSource: stable, MaxSendRate: 30,
-			MiniprogramState: config.Formal, Lang: config.LangCN,
+			ConsentSource: config.ConsentClient, MiniprogramState: config.Formal, Lang: config.LangCN,
 		},
 	}
 	if diff := cmp.Diff(want, cfg.Apps, cmp.AllowUnexported(config.RedisURL{})); diff != "" {

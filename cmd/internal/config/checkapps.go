@@ -5,6 +5,7 @@ func (l *loader) checkApps(apps []placedApp) {
 	l.checkNames(apps)
 	l.checkDefault(apps)
 	l.checkKeys(apps)
+	l.checkCallbacks(apps)
 }
 
 func (l *loader) checkNames(apps []placedApp) {

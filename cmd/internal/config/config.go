@@ -1,6 +1,9 @@
 package config
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // Config is every setting, checked. Its fields print without secrets.
 type Config struct {
@@ -12,6 +15,14 @@ type Config struct {
 	// Apps are the Mini Programs this deployment serves; at most one of them is
 	// Default, and exactly one when there are any. It may be empty.
 	Apps []App
+
+	ListenAddr   string // of producers' API
+	CallbackAddr string // of WeChat's message push; empty means ListenAddr
+	// Producers are who may use the API, those of API_KEYS first.
+	Producers []Producer
+	// WebhookAllow are the networks that producers' webhooks may reach besides
+	// the public ones.
+	WebhookAllow []netip.Prefix
 
 	AdminAddr     string // health, metrics, console; empty means no listener
 	AdminPassword Secret // of user "admin"; empty means that the console is not served
@@ -77,6 +88,7 @@ func Load(src Sources) (*Config, error) {
 	var d draft
 	l.settings(&d)
 	l.apps(&d)
+	l.producers(&d)
 	if len(l.faults) > 0 {
 		return nil, &Error{Faults: l.faults}
 	}

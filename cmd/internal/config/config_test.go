@@ -195,6 +195,8 @@ func TestRanges(t *testing.T) {
 		{"LOG_LEVEL", []string{"debug", "info", "warn", "error"}, []string{"trace", "INFO"}},
 		{"LOG_FORMAT", []string{"json", "console"}, []string{"text"}},
 		{"ADMIN_ADDR", []string{":9090", "127.0.0.1:0", "[::1]:9090"}, []string{"localhost", "x:http", "x:70000"}},
+		{"LISTEN_ADDR", []string{":8080"}, []string{"8080"}},
+		{"CALLBACK_ADDR", []string{":8081"}, []string{"x"}},
 		{"ADMIN_PASSWORD", []string{"12345678"}, []string{"1234567"}},
 		{"WECHAT_APPID", []string{"wx0123456789abcdef", "demo-app"}, []string{"wx 1", "wx:default", strings.Repeat("x", 65)}},
 		{
@@ -420,6 +422,7 @@ func TestNeeds(t *testing.T) {
 	t.Parallel()
 	everything := map[string]string{
 		"REDIS_URL": "redis://h", "DATABASE_URL": "sqlite:x.db", "WECHAT_APPID": "wx1", "WECHAT_SECRET": "s",
+		"API_KEYS": "a:" + keyOne,
 	}
 	for _, tc := range []struct {
 		role    config.Role
@@ -430,6 +433,11 @@ func TestNeeds(t *testing.T) {
 		{config.RoleWorker, "REDIS_URL", "REDIS_URL"},
 		{config.RoleWorker, "DATABASE_URL", "DATABASE_URL"},
 		{config.RoleWorker, "WECHAT_SECRET", "the secret of app wx1"},
+		{config.RoleWorker, "API_KEYS", ""},
+		{config.RoleGateway, "", ""},
+		{config.RoleGateway, "REDIS_URL", "REDIS_URL"},
+		{config.RoleGateway, "API_KEYS", "API_KEYS"},
+		{config.RoleGateway, "WECHAT_SECRET", "the secret of app wx1"},
 		{config.RoleSend, "WECHAT_SECRET", ""},
 		{config.RoleSend, "REDIS_URL", "REDIS_URL"},
 		{config.RoleSend, "DATABASE_URL", "DATABASE_URL"},
@@ -464,9 +472,10 @@ func TestNeeds(t *testing.T) {
 		t.Errorf("migrate with nothing set: got %v, want only DATABASE_URL missing", err)
 	}
 	for role, want := range map[config.Role][]string{
-		config.RoleWorker: {"REDIS_URL", "DATABASE_URL", "WECHAT_APPID", "WECHAT_SECRET"},
-		config.RoleLive:   {"WECHAT_APPID", "WECHAT_SECRET"},
-		config.RoleSend:   {"REDIS_URL", "DATABASE_URL", "WECHAT_APPID"},
+		config.RoleWorker:  {"REDIS_URL", "DATABASE_URL", "WECHAT_APPID", "WECHAT_SECRET"},
+		config.RoleGateway: {"REDIS_URL", "DATABASE_URL", "WECHAT_APPID", "WECHAT_SECRET", "API_KEYS"},
+		config.RoleLive:    {"WECHAT_APPID", "WECHAT_SECRET"},
+		config.RoleSend:    {"REDIS_URL", "DATABASE_URL", "WECHAT_APPID"},
 	} {
 		var bad *config.Error
 		if err := (world{}).load(t).Needs(role); !errors.As(err, &bad) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -128,6 +129,29 @@ func webURL[T any](at func(*T) *string) kind[T] {
 			return errors.New("must be http(s)://HOST[:PORT][/PATH], without user, query and fragment")
 		}
 		*at(t) = strings.TrimRight(text, "/")
+		return nil
+	}}
+}
+
+// neededAddr is where a server listens that there must be.
+func neededAddr[T any](at func(*T) *string) kind[T] {
+	k := listenAddr(at)
+	k.values = "[HOST]:PORT"
+	return k
+}
+
+// prefixes are networks, separated by commas.
+func prefixes[T any](at func(*T) *[]netip.Prefix) kind[T] {
+	return kind[T]{name: "text", values: "networks such as 10.20.0.0/16, separated by commas", parse: func(t *T, text string) error {
+		var found []netip.Prefix
+		for part := range strings.SplitSeq(text, ",") {
+			p, err := netip.ParsePrefix(strings.TrimSpace(part))
+			if err != nil || p != p.Masked() {
+				return errors.New("must be networks such as 10.20.0.0/16, separated by commas, with no bits set behind the length")
+			}
+			found = append(found, p)
+		}
+		*at(t) = found
 		return nil
 	}}
 }

@@ -17,10 +17,10 @@ type draft struct {
 // loader collects values and faults.
 type loader struct {
 	src    Sources
-	path   string            // of the YAML file; "" without one
-	file   map[string]scalar // its plain keys
-	list   []entry           // its apps
-	given  map[string]Origin // settings that did not come from the default
+	path   string             // of the YAML file; "" without one
+	file   map[string]scalar  // its plain keys
+	lists  map[string][]entry // the items of its lists
+	given  map[string]Origin  // settings that did not come from the default
 	faults []Fault
 }
 
@@ -31,7 +31,7 @@ func newLoader(src Sources) *loader {
 	if src.ReadFile == nil {
 		src.ReadFile = func(string) ([]byte, error) { return nil, fs.ErrNotExist }
 	}
-	return &loader{src: src, file: map[string]scalar{}, given: map[string]Origin{}}
+	return &loader{src: src, file: map[string]scalar{}, lists: map[string][]entry{}, given: map[string]Origin{}}
 }
 
 func (l *loader) fault(name string, from Origin, format string, args ...any) {
@@ -75,7 +75,7 @@ func cause(err error) error {
 	return err
 }
 
-// takeEntries sorts the keys of the file into plain settings and apps.
+// takeEntries sorts the keys of the file into plain settings and lists.
 func (l *loader) takeEntries(entries []entry) {
 	known := map[string]bool{}
 	for _, s := range settings() {
@@ -92,8 +92,8 @@ func (l *loader) takeEntries(entries []entry) {
 			continue
 		}
 		seen[e.key] = e.line
-		if e.key == appsKey {
-			l.takeApps(e)
+		if e.key == appsKey || e.key == producersKey {
+			l.takeItems(e)
 			continue
 		}
 		if !known[e.key] {

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Markdown is the table of all settings and of the apps' keys, as it stands in
-// the README.
+// Markdown is the tables of all settings and of the keys of apps and producers,
+// as they stand in the README.
 func Markdown() string {
 	var b strings.Builder
 	b.WriteString("| setting | default | values | what it does |\n|---|---|---|---|\n")
@@ -17,15 +17,20 @@ func Markdown() string {
 		}
 		row(&b, name, d.Default, d.Values, d.Doc)
 	}
-	b.WriteString("\n| key of an app in the file | default | values | what it does |\n|---|---|---|---|\n")
-	for _, d := range AppDefinitions() {
+	items(&b, "key of an app in the file", AppDefinitions())
+	items(&b, "key of a producer in the file", ProducerDefinitions())
+	return b.String()
+}
+
+func items(b *strings.Builder, title string, defs []ItemDefinition) {
+	fmt.Fprintf(b, "\n| %s | default | values | what it does |\n|---|---|---|---|\n", title)
+	for _, d := range defs {
 		name := "`" + d.Key + "`"
 		if d.Secret {
 			name += ", `" + d.Key + "_file`"
 		}
-		row(&b, name, d.Default, d.Values, d.Doc)
+		row(b, name, d.Default, d.Values, d.Doc)
 	}
-	return b.String()
 }
 
 func row(b *strings.Builder, name, def, values, doc string) {

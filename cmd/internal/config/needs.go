@@ -13,6 +13,9 @@ const (
 	RoleSend Role = "send"
 	// RoleWorker does everything, WeChat included.
 	RoleWorker Role = "worker"
+	// RoleGateway takes notifications in, and calls WeChat for logins and
+	// templates.
+	RoleGateway Role = "gateway"
 	// RoleLive calls WeChat and nothing else.
 	RoleLive Role = "live"
 )
@@ -26,8 +29,8 @@ func (c *Config) Needs(role Role) error {
 			missing = append(missing, Fault{Setting: name, Problem: problem})
 		}
 	}
-	queue := role == RoleSend || role == RoleWorker
-	live := role == RoleWorker || role == RoleLive
+	queue := role == RoleSend || role == RoleWorker || role == RoleGateway
+	live := role == RoleWorker || role == RoleGateway || role == RoleLive
 	need(!queue || !c.Redis.IsZero(), "REDIS_URL", "is not set and needed here")
 	need(role == RoleLive || !c.Database.IsZero(), "DATABASE_URL", "is not set and needed here")
 	need(role == RoleDatabase || len(c.Apps) > 0, "WECHAT_APPID", "is not set, nor is there an app in the file; one is needed here")
@@ -38,6 +41,9 @@ func (c *Config) Needs(role Role) error {
 			need(a.Secret != "", "the secret of app "+a.AppID, "is not set (WECHAT_SECRET, or secret in the file's apps) and needed to call WeChat")
 		}
 	}
+	// A gateway that nobody may use would look as if it worked.
+	need(role != RoleGateway || len(c.Producers) > 0, "API_KEYS",
+		"is not set, nor is there a producer in the file, so nobody could use the gateway: make a key with `wxnotify keys new NAME`")
 	if len(missing) == 0 {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/netip"
 	"strings"
 	"time"
 )
@@ -49,6 +50,7 @@ func Definitions() []Definition {
 func settings() []setting {
 	table := connections()
 	table = append(table, wechat()...)
+	table = append(table, gateway()...)
 	table = append(table, admin()...)
 	table = append(table, sending()...)
 	table = append(table, retention()...)
@@ -76,6 +78,25 @@ func wechat() []setting {
 			"Where the access token of WECHAT_APPID comes from: one of WeChat's two endpoints, or a Redis key that another system keeps."),
 		define("WECHAT_TOKEN_MIRROR", "", secret, kindTokenMirror(func(c *draft) *RedisKey { return &c.env.TokenMirror }),
 			"A Redis key to which each new token of WECHAT_APPID is also written, for systems that read it there."),
+		define("WECHAT_CALLBACK_TOKEN", "", secret, callbackToken(func(c *draft) *Secret { return &c.env.Callback.Token }),
+			"The Token of the message push of WECHAT_APPID, as in WeChat's console."),
+		define("WECHAT_CALLBACK_AES_KEY", "", secret, callbackAESKey(func(c *draft) *Secret { return &c.env.Callback.AESKey }),
+			"Its EncodingAESKey. Without it WeChat's pushes are not received."),
+		define("WECHAT_CALLBACK_PLAINTEXT", "false", 0, boolean(func(c *draft) *bool { return &c.env.Callback.Plaintext }),
+			"Receive pushes that are not encrypted too. They never settle a doubt, since anyone who saw one can forge the next."),
+	}
+}
+
+func gateway() []setting {
+	return []setting{
+		define("LISTEN_ADDR", ":8080", 0, neededAddr(func(c *draft) *string { return &c.ListenAddr }),
+			"Listener of producers' API."),
+		define("CALLBACK_ADDR", "", 0, neededAddr(func(c *draft) *string { return &c.CallbackAddr }),
+			"Listener of WeChat's message push, so that it alone is reachable from outside. Without it: LISTEN_ADDR."),
+		define("API_KEYS", "", secret, apiKeys(func(c *draft) *[]Producer { return &c.Producers }),
+			"Producers with the rights send, read and users for everything. Finer ones: the file's `producers`."),
+		define("WEBHOOK_ALLOW_CIDRS", "", 0, prefixes(func(c *draft) *[]netip.Prefix { return &c.WebhookAllow }),
+			"Networks that producers' webhooks may reach besides public addresses: those of the intranet."),
 	}
 }
 

@@ -3,6 +3,7 @@ package config_test
 import (
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,7 +32,7 @@ func TestExampleLoads(t *testing.T) {
 }
 
 // keyLine is a setting of the example, commented out or not.
-var keyLine = regexp.MustCompile(`^ *(?:- )?(?:# )?(?:- )?([a-z_]+): ?(.*)$`)
+var keyLine = regexp.MustCompile(`^ *(?:- )?(?:# *)?(?:- )?([a-z_]+): ?(.*)$`)
 
 // TestExampleIsComplete holds the example to the table: every setting is in it,
 // and what is commented out shows its default.
@@ -58,8 +59,8 @@ func TestExampleIsComplete(t *testing.T) {
 	for _, d := range config.Definitions() {
 		check(d.Key, d.Default, d.Secret)
 	}
-	for _, d := range config.AppDefinitions() {
-		check(d.Key, d.Default, d.Secret)
+	for _, d := range slices.Concat(config.AppDefinitions(), config.ProducerDefinitions()) {
+		check(d.Key[strings.LastIndex(d.Key, ".")+1:], d.Default, d.Secret)
 	}
 }
 
@@ -68,7 +69,7 @@ func TestExampleIsComplete(t *testing.T) {
 func TestExampleUncommented(t *testing.T) {
 	t.Parallel()
 	var lines []string
-	commented := regexp.MustCompile(`^( *)# ([a-z_]+: .*)$`)
+	commented := regexp.MustCompile(`^( *)# ( *[a-z_]+:(?: .*)?)$`)
 	for line := range strings.Lines(example(t)) {
 		line = strings.TrimRight(line, "\n")
 		m := commented.FindStringSubmatch(line)
@@ -77,8 +78,9 @@ func TestExampleUncommented(t *testing.T) {
 			continue
 		}
 		key, _, _ := strings.Cut(m[2], ":")
-		switch key {
-		case "database_url_file", "wechat_appid", "wechat_token_source", "wechat_token_mirror", "wechat_secret_file":
+		switch strings.TrimSpace(key) {
+		case "database_url_file", "wechat_appid", "wechat_token_source", "wechat_token_mirror", "wechat_secret_file",
+			"wechat_callback_token_file", "wechat_callback_aes_key_file", "wechat_callback_plaintext":
 			continue // instead of a line that is there already
 		}
 		lines = append(lines, m[1]+m[2])
@@ -86,9 +88,16 @@ func TestExampleUncommented(t *testing.T) {
 	w := appsFile(strings.Join(lines, "\n"))
 	w.files["/run/secrets/wechat_secret"] = "secret"
 	w.files["/run/secrets/admin_password"] = "long enough"
+	w.files["/run/secrets/callback_token"] = "Token1"
+	w.files["/run/secrets/callback_aes_key"] = strings.Repeat("A", 43)
+	w.files["/run/secrets/api_keys"] = "other:" + strings.Repeat("k", 32)
+	w.files["/run/secrets/approval_webhook"] = "whsec_" + strings.Repeat("A", 32)
 	cfg := w.load(t)
 	if got, want := cfg.Apps[0].OnlyTo, 2; len(got) != want {
 		t.Errorf("the app's lines were not uncommented: only_to is %v", got)
+	}
+	if p := cfg.Producers[1]; p.Webhook.URL == "" || len(p.Webhook.Events) != 2 || !cfg.Apps[0].Callback.Receives() {
+		t.Errorf("the lines of producers and callbacks were not uncommented: %+v", p)
 	}
 	if cfg.AdminPassword.Reveal() != "long enough" {
 		t.Error("the settings' lines were not uncommented")
