@@ -44,6 +44,16 @@ type Notification struct {
 	// Duplicates says what to do when nobody knows whether WeChat took it; ""
 	// means store.DuplicatesAllow.
 	Duplicates store.Duplicates
+	// Wait is how long after it is due the notification may wait for the user to
+	// be bound or to give consent, at most MaxDelay and never past its end; 0
+	// means that it dies, class refused.
+	Wait time.Duration
+	// NoConsent says what to do when the ledger shows that no consent is left; ""
+	// means store.NoConsentSend.
+	NoConsent store.NoConsentPolicy
+	// ReleaseOrder says which of several waiting ones a consent lets go; "" means
+	// store.ReleaseNewest.
+	ReleaseOrder store.ReleaseOrder
 	// Lang and MiniprogramState are WeChat's; "" means the app's.
 	Lang             string
 	MiniprogramState string

@@ -41,6 +41,11 @@ type Notification struct {
 	MiniprogramState string
 	Priority         Priority
 	Duplicates       Duplicates
+	// Wait is how long after it is due it may wait for a binding or a consent; 0:
+	// not at all.
+	Wait         time.Duration
+	NoConsent    NoConsentPolicy // "" means NoConsentSend
+	ReleaseOrder ReleaseOrder    // "" means ReleaseNewest
 	// Payload is the raw task's payload, kept only when it could not be read
 	// (reasons malformed, unknown_type, unknown_app).
 	Payload []byte
