@@ -202,12 +202,6 @@ func (f Filter) PageSize() int {
 	return min(f.Limit, 500)
 }
 
-// Cursor marks a place in a listing. The zero value is its start.
-type Cursor struct {
-	CreatedAt time.Time
-	ID        uuid.UUID
-}
-
 // Handover is what Relay needs to put a notification on the queue.
 type Handover struct {
 	Notification

@@ -95,8 +95,10 @@ func (f *deadFilter) filter(now time.Time) (store.Filter, error) {
 	if chosen.Until, err = moment("until", f.until, now); err != nil {
 		return chosen, err
 	}
-	chosen.Before, err = parseCursor(f.cursor)
-	return chosen, err
+	if chosen.Before, err = store.ParseCursor(f.cursor); err != nil {
+		return chosen, usagef("--cursor is not one that a listing has given")
+	}
+	return chosen, nil
 }
 
 // words lists texts of a closed list.
@@ -122,27 +124,6 @@ func moment(flag, text string, now time.Time) (time.Time, error) {
 	}
 	return t, nil
 }
-
-// cursorText is a place in a listing as it is given to --cursor.
-func cursorText(c store.Cursor) string {
-	return strconv.FormatInt(c.CreatedAt.UnixMicro(), 36) + "." + c.ID.String()
-}
-
-func parseCursor(text string) (store.Cursor, error) {
-	if text == "" {
-		return store.Cursor{}, nil
-	}
-	at, id, _ := strings.Cut(text, ".")
-	micros, err := strconv.ParseInt(at, 36, 64)
-	parsed, idErr := uuid.Parse(id)
-	if err != nil || idErr != nil {
-		return store.Cursor{}, usagef("--cursor is not one that a listing has given")
-	}
-	return store.Cursor{CreatedAt: time.UnixMicro(micros).UTC(), ID: parsed}, nil
-}
-
-// after is the cursor behind a notification.
-func after(n store.Notification) store.Cursor { return store.Cursor{CreatedAt: n.CreatedAt, ID: n.ID} }
 
 // parseIDs reads the ids of a command line.
 func parseIDs(args []string) ([]uuid.UUID, error) {

@@ -96,7 +96,7 @@ func (c *choice) page(ctx context.Context, s app.Store, size int) (found []store
 	if !c.byID {
 		c.filter.Limit = size
 		if found, err = s.List(ctx, c.filter); len(found) > 0 {
-			c.filter.Before = after(found[len(found)-1])
+			c.filter.Before = store.After(found[len(found)-1])
 		}
 		return found, nil, err
 	}
@@ -194,7 +194,7 @@ func (w *bulkWork) pages(ctx context.Context, c choice) error {
 			if answers, err = w.act(ctx, found, w.flags.dryRun); err != nil {
 				return err
 			}
-			w.cursor = after(found[len(found)-1])
+			w.cursor = store.After(found[len(found)-1])
 		}
 		for _, id := range missing {
 			answers = append(answers, bulkAnswer{ID: id, Result: store.ActNotFound})
@@ -331,7 +331,7 @@ func (w *bulkWork) verdict(err error) error {
 	case err != nil && w.handled > 0:
 		more := ""
 		if w.cursor.ID != uuid.Nil {
-			more = "; --cursor " + cursorText(w.cursor) + " goes on behind the last one"
+			more = "; --cursor " + w.cursor.String() + " goes on behind the last one"
 		}
 		return fmt.Errorf("stopped early, and can be repeated%s: %w", more, err)
 	case err != nil || w.flags.dryRun || left == 0:

@@ -144,13 +144,13 @@ func (p *program) listDead(ctx context.Context, s app.RecordStore, f store.Filte
 	}
 	if len(list) == f.PageSize() {
 		next := f
-		next.Before, next.Limit = after(list[len(list)-1]), 1
+		next.Before, next.Limit = store.After(list[len(list)-1]), 1
 		more, err := s.List(ctx, next)
 		if err != nil {
 			return err
 		}
 		if len(more) > 0 {
-			text := cursorText(next.Before)
+			text := next.Before.String()
 			page.NextCursor = &text
 		}
 	}

@@ -673,7 +673,7 @@ func (s *pagedStore) List(_ context.Context, f store.Filter) ([]store.Notificati
 	}
 	s.left -= len(page)
 	if len(page) > 0 {
-		s.last = after(page[len(page)-1])
+		s.last = store.After(page[len(page)-1])
 	}
 	return page, nil
 }

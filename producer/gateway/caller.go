@@ -1,0 +1,90 @@
+package gateway
+
+import (
+	"math"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// caller is a producer by one of its keys.
+type caller struct {
+	*Producer
+	limiter *rate.Limiter // of the key; nil: no limit
+}
+
+func newKeyring(producers []Producer) *keyring {
+	ring := new(keyring)
+	for i := range producers {
+		p := &producers[i]
+		for _, hash := range p.Keys {
+			c := &caller{Producer: p}
+			if p.Rate > 0 {
+				burst := p.Burst
+				if burst == 0 {
+					burst = max(1, int(math.Ceil(2*p.Rate)))
+				}
+				c.limiter = rate.NewLimiter(rate.Limit(p.Rate), burst)
+			}
+			ring.hashes, ring.owners = append(ring.hashes, hash), append(ring.owners, c)
+		}
+	}
+	return ring
+}
+
+// has reports whether the caller has a right.
+func (c *caller) has(r Right) bool { return slices.Contains(c.Rights, r) }
+
+// mayApp refuses an app outside the caller's scope.
+func (c *caller) mayApp(app string) error {
+	if len(c.Apps) > 0 && !slices.Contains(c.Apps, app) {
+		return refuse(http.StatusForbidden, CodeForbiddenApp, "this key may not use this app")
+	}
+	return nil
+}
+
+// mayTemplate refuses a template outside the caller's scope, which may name it by
+// its id or its alias.
+func (c *caller) mayTemplate(id, alias string) error {
+	if len(c.Templates) > 0 && !slices.Contains(c.Templates, id) && (alias == "" || !slices.Contains(c.Templates, alias)) {
+		return refuse(http.StatusForbidden, CodeForbiddenTemplate, "this key may not use this template")
+	}
+	return nil
+}
+
+// authenticate finds who calls and whether he may, as often as he does.
+func (g *Gateway) authenticate(r *http.Request, right Right) (*caller, error) {
+	scheme, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if key = strings.TrimSpace(key); !strings.EqualFold(scheme, "Bearer") || key == "" {
+		return nil, refuse(http.StatusUnauthorized, CodeUnauthorized, "give an API key: Authorization: Bearer KEY")
+	}
+	c := g.keys.find(key)
+	if c == nil {
+		return nil, refuse(http.StatusUnauthorized, CodeUnauthorized, "this API key is not known")
+	}
+	if !c.has(right) {
+		return c, refuse(http.StatusForbidden, CodeForbiddenRight, "this key lacks the right "+string(right))
+	}
+	if wait := c.over(); wait > 0 {
+		p := refuse(http.StatusTooManyRequests, CodeRateLimited, "this key makes more requests than it may")
+		p.RetryAfter = wait
+		return c, p
+	}
+	return c, nil
+}
+
+// over is how long the caller has to wait before the next request; 0: not at all.
+func (c *caller) over() time.Duration {
+	if c.limiter == nil {
+		return 0
+	}
+	r := c.limiter.Reserve()
+	wait := r.Delay()
+	if wait > 0 {
+		r.Cancel()
+	}
+	return wait
+}

@@ -1,0 +1,119 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/wxnotify/wxnotify/producer"
+)
+
+// Config is what a Gateway is made of.
+type Config struct {
+	// Producers are those who may come in. Without any, every request is refused.
+	Producers []Producer
+	// Apps are the Mini Programs that are served. At least one.
+	Apps []App
+	// DefaultApp is the appid of requests that name none. Default: that of the
+	// only app; with several it is required.
+	DefaultApp string
+	// Client accepts notifications; whatever its own producer is, each is accepted
+	// in the name of the key's. Its Store is required. The Gateway does not close it.
+	Client *producer.Client
+	// Limits bound what a client can take. Zero fields have defaults.
+	Limits Limits
+	// Logger gets a line for each failure of ours, and each panic. Default: none.
+	Logger *zap.Logger
+	// Registerer gets the metrics. Default: they are not registered.
+	Registerer prometheus.Registerer
+
+	now func() time.Time // Default: time.Now
+}
+
+// App is one Mini Program that is served.
+type App struct {
+	ID string // appid
+}
+
+// Limits bound what a client can take of the process.
+type Limits struct {
+	// Body is the longest body of a request, in bytes. Default: 256 KiB, four
+	// times what a task can carry: escapes can make JSON three times as long as
+	// its text.
+	Body int64
+	// BatchBody is that of a batch. Default: 8 MiB.
+	BatchBody int64
+	// BodyMemory is how many bytes of bodies may be in memory at once; who comes
+	// when it is used up waits. Default: 128 MiB. At least BatchBody.
+	BodyMemory int64
+	// Request is how long one request may take, waiting included. Default: 30 s.
+	Request time.Duration
+}
+
+func (l Limits) withDefaults() Limits {
+	for _, n := range []struct {
+		at  *int64
+		def int64
+	}{{&l.Body, 256 << 10}, {&l.BatchBody, 8 << 20}, {&l.BodyMemory, 128 << 20}} {
+		if *n.at == 0 {
+			*n.at = n.def
+		}
+	}
+	if l.Request == 0 {
+		l.Request = 30 * time.Second
+	}
+	return l
+}
+
+func (c Config) withDefaults() Config {
+	c.Limits = c.Limits.withDefaults()
+	if c.DefaultApp == "" && len(c.Apps) == 1 {
+		c.DefaultApp = c.Apps[0].ID
+	}
+	if c.Logger == nil {
+		c.Logger = zap.NewNop()
+	}
+	if c.now == nil {
+		c.now = time.Now
+	}
+	return c
+}
+
+// check reports every bad field.
+func (c Config) check() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("gateway: Config."+format, args...)) }
+	if c.Client == nil {
+		bad("Client is required")
+	}
+	if len(c.Apps) == 0 {
+		bad("Apps is empty")
+	}
+	if !slices.ContainsFunc(c.Apps, func(a App) bool { return a.ID == c.DefaultApp }) {
+		bad("DefaultApp is not among Apps")
+	}
+	names, keys := map[string]bool{}, map[KeyHash]bool{}
+	for i, p := range c.Producers {
+		if err := p.check(); err != nil {
+			bad("Producers[%d]: %w", i, err)
+		}
+		if names[p.Name] {
+			bad("Producers[%d]: the name is there twice", i)
+		}
+		names[p.Name] = true
+		for _, k := range p.Keys {
+			if keys[k] {
+				bad("Producers[%d]: a key is there twice", i)
+			}
+			keys[k] = true
+		}
+	}
+	if l := c.Limits; l.Body < 1 || l.BatchBody < 1 || l.BodyMemory < max(l.Body, l.BatchBody) || l.Request <= 0 {
+		bad("Limits: all must be positive, and BodyMemory no less than the longest body")
+	}
+	return errors.Join(errs...)
+}

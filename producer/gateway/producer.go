@@ -1,0 +1,91 @@
+package gateway
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Producer is who may come in, and what it may do.
+type Producer struct {
+	// Name is who its notifications come from; refs are unique under it.
+	Name string
+	// Keys are the hashes of its API keys; any of them opens the door.
+	Keys []KeyHash
+	// Rights are what it may do.
+	Rights []Right
+	// Apps (appids) and Templates (ids or aliases) are what it may use; empty
+	// means all.
+	Apps, Templates []string
+	// Rate is how many requests each key may make a second, in this process; 0
+	// is no limit. A batch is one request.
+	Rate float64
+	// Burst is how many of them may come at once. Default: twice the Rate, at
+	// least 1.
+	Burst int
+	// DefaultWait is how long its notifications wait for a binding or a consent
+	// when neither they nor their template say so.
+	DefaultWait time.Duration
+}
+
+// Right is something that a producer may do.
+type Right string
+
+// The rights.
+const (
+	RightSend   Right = "send"   // hand in, replay and cancel notifications
+	RightRead   Right = "read"   // look at notifications and templates
+	RightUsers  Right = "users"  // logins, bindings, consents
+	RightManage Right = "manage" // look at and act on the notifications of every producer
+	RightErase  Right = "erase"  // erase users
+	RightToken  Right = "token"  // get an app's access token
+)
+
+// Rights lists every right.
+var Rights = []Right{RightSend, RightRead, RightUsers, RightManage, RightErase, RightToken}
+
+// KeyHash is the SHA-256 of an API key. A fast hash without salt is right for
+// it: a key is 256 random bits, which no dictionary has and nobody tries out,
+// and a slow hash would have to be computed for every request.
+type KeyHash [sha256.Size]byte
+
+// HashKey is the hash of a key.
+func HashKey(key string) KeyHash { return sha256.Sum256([]byte(key)) }
+
+func (p Producer) check() error {
+	var errs []error
+	if p.Name == "" {
+		errs = append(errs, errors.New("a producer without a name"))
+	}
+	for _, r := range p.Rights {
+		if !slices.Contains(Rights, r) {
+			errs = append(errs, fmt.Errorf("%q is not a right", string(r)))
+		}
+	}
+	if p.Rate < 0 || p.Burst < 0 || p.DefaultWait < 0 {
+		errs = append(errs, errors.New("Rate, Burst and DefaultWait must not be negative"))
+	}
+	return errors.Join(errs...)
+}
+
+// keyring finds the producer of a key.
+type keyring struct {
+	hashes []KeyHash
+	owners []*caller // of the hashes
+}
+
+// find compares the key with every hash there is, all of each, so that the time
+// taken tells nothing about any. nil when it is none of them.
+func (k *keyring) find(key string) *caller {
+	hash := HashKey(key)
+	var found *caller
+	for i := range k.hashes {
+		if subtle.ConstantTimeCompare(hash[:], k.hashes[i][:]) == 1 {
+			found = k.owners[i]
+		}
+	}
+	return found
+}

@@ -1,0 +1,33 @@
+package gateway
+
+import "net/http"
+
+// handler answers one operation. It writes the answer by itself when all is well
+// and returns an error otherwise, without having written.
+type handler func(w http.ResponseWriter, r *http.Request, c *call) error
+
+// route is one operation of the API.
+type route struct {
+	pattern string // of http.ServeMux
+	right   Right  // what the key must allow; "" for what needs no key
+	body    body
+	handle  handler
+}
+
+// body says what body an operation takes.
+type body int
+
+const (
+	noBody       body = iota // none; what comes is not read
+	someBody                 // a JSON object of at most Limits.Body
+	optionalBody             // the same, or none
+	batchBody                // a JSON object of at most Limits.BatchBody
+)
+
+// routes is every operation there is. The OpenAPI document has the same ones,
+// which a test compares.
+func (g *Gateway) routes() []route {
+	return []route{
+		{"POST /v1/notifications", RightSend, someBody, g.postNotification},
+	}
+}
