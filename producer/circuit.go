@@ -105,6 +105,9 @@ type outage struct {
 	from time.Time // zero while all is well
 }
 
+// lasts reports whether the part is away.
+func (o *outage) lasts() bool { return !o.from.IsZero() }
+
 func (o *outage) seen(err error) {
 	if o.from.IsZero() {
 		o.from = o.now()

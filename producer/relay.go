@@ -30,6 +30,7 @@ type Relay struct {
 	checkTimes checkTimes
 	storeAway  outage
 	redisAway  outage
+	storeBack  time.Time // end of the last outage of the store that was seen
 
 	loop   loop
 	mu     sync.Mutex // guards health

@@ -23,6 +23,11 @@ const (
 	rebuildPages  = 5
 )
 
+// settleGrace is how long after an outage of the store no lease is called over:
+// workers that hold answers write them first. It is longer than a worker's try
+// to write, of which one may have begun just before the end of the outage.
+const settleGrace = 20 * time.Second
+
 // turn does what is due. more tells that something is left to do at once.
 func (r *Relay) turn(ctx context.Context) (more bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
@@ -61,6 +66,9 @@ func (r *Relay) turn(ctx context.Context) (more bool, err error) {
 // fromStore and fromRedis note for the log how a part does, and return err. The
 // end of the turn says nothing of the part.
 func (r *Relay) fromStore(ctx context.Context, err error) error {
+	if err == nil && r.storeAway.lasts() {
+		r.storeBack = time.Now()
+	}
 	return note(ctx, &r.storeAway, err)
 }
 
@@ -82,6 +90,9 @@ func note(ctx context.Context, o *outage, err error) error {
 func (r *Relay) repairAll(ctx context.Context) (more bool, err error) {
 	for _, fix := range []func(context.Context) (int, error){
 		func(ctx context.Context) (int, error) {
+			if time.Since(r.storeBack) < settleGrace {
+				return 0, nil
+			}
 			n, err := r.config.Store.ExpireLeases(ctx, r.config.InDoubtWait, repairPage)
 			r.metrics.repair(repairLease, n)
 			return n, err

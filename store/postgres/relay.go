@@ -13,7 +13,10 @@ import (
 // ExpireLeases puts in doubt what is being sent although its lease is over: its
 // owner fell silent and nobody knows how far it came. The doubt is due at the
 // end of the lease plus wait, or plus store.NoPushWait where no receipt is to
-// be expected. It takes at most limit rows and returns how many.
+// be expected, and not within the shorter of the two from now: an owner that
+// has an answer and could not write it while the database was away does so in
+// the moment after, and must not be too late. It takes at most limit rows and
+// returns how many.
 func (s *Store) ExpireLeases(ctx context.Context, wait time.Duration, limit int) (int, error) {
 	// While a row is being sent nothing but its claim has updated it, so
 	// updated_at is about when the attempt began.
@@ -32,11 +35,13 @@ func (s *Store) ExpireLeases(ctx context.Context, wait time.Duration, limit int)
 		UPDATE notifications n
 		SET state = 'in_doubt', owner = NULL, lease_until = NULL, updated_at = now(),
 			errcode = 0, errmsg = 'no answer before the lease was over', doubts = n.doubts + 1,
-			due_at = late.lease_until + interval '1 microsecond' * CASE
-				WHEN EXISTS (SELECT FROM app_pushes p
-					WHERE p.app = late.app AND p.pushed_at > now() - $3::bigint * interval '1 microsecond')
-				THEN $2::bigint
-				ELSE least($2::bigint, $4::bigint) END
+			due_at = greatest(
+				now() + interval '1 microsecond' * least($2::bigint, $4::bigint),
+				late.lease_until + interval '1 microsecond' * CASE
+					WHEN EXISTS (SELECT FROM app_pushes p
+						WHERE p.app = late.app AND p.pushed_at > now() - $3::bigint * interval '1 microsecond')
+					THEN $2::bigint
+					ELSE least($2::bigint, $4::bigint) END)
 		FROM late
 		WHERE n.id = late.id`,
 		limit, wait.Microseconds(), store.NoPushWindow.Microseconds(), store.NoPushWait.Microseconds())

@@ -12,7 +12,10 @@ import (
 // ExpireLeases puts in doubt what is being sent although its lease is over: its
 // owner fell silent and nobody knows how far it came. The doubt is due at the
 // end of the lease plus wait, or plus store.NoPushWait where no receipt is to
-// be expected. It takes at most limit rows and returns how many.
+// be expected, and not within the shorter of the two from now: an owner that
+// has an answer and could not write it while the database was away does so in
+// the moment after, and must not be too late. It takes at most limit rows and
+// returns how many.
 func (s *Store) ExpireLeases(ctx context.Context, wait time.Duration, limit int) (n int, err error) {
 	const late = `FROM notifications WHERE state = 'sending' AND lease_until <= ?1 ORDER BY lease_until, id LIMIT ?2`
 	err = s.write(ctx, "expire leases", func(tx *writeTx) error {
@@ -28,9 +31,9 @@ func (s *Store) ExpireLeases(ctx context.Context, wait time.Duration, limit int)
 			UPDATE notifications AS n
 			SET state = 'in_doubt', owner = NULL, lease_until = NULL, updated_at = ?1,
 				errcode = 0, errmsg = 'no answer before the lease was over', doubts = doubts + 1,
-				due_at = lease_until + CASE
+				due_at = max(?1 + min(?3, ?5), lease_until + CASE
 					WHEN EXISTS (SELECT 1 FROM app_pushes p WHERE p.app = n.app AND p.pushed_at > ?1 - ?4) THEN ?3
-					ELSE min(?3, ?5) END
+					ELSE min(?3, ?5) END)
 			WHERE id IN (SELECT id `+late+`)`,
 			tx.now, limit, wait.Microseconds(), store.NoPushWindow.Microseconds(), store.NoPushWait.Microseconds())
 		return err
