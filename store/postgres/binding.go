@@ -73,10 +73,20 @@ func (s *Store) bind(ctx context.Context, bindings []store.Binding) (store.Bound
 		})
 		return err
 	})
+	// What had ended for the former user need not know whose openid it went to: who
+	// erases the new one would not look there.
 	batch.Queue(`
-		DELETE FROM bindings b
-		USING `+bindingsTable+`
-		WHERE b.app = v.app AND b.open_id = v.open_id AND b.user_id <> v.user_id`, args...)
+		WITH moved AS (
+			DELETE FROM bindings b
+			USING `+bindingsTable+`
+			WHERE b.app = v.app AND b.open_id = v.open_id AND b.user_id <> v.user_id
+			RETURNING b.app, b.user_id, b.open_id
+		)
+		UPDATE notifications n
+		SET address = ''
+		FROM moved
+		WHERE n.app = moved.app AND n.user_id = moved.user_id AND n.user_id <> '' AND n.address = moved.open_id
+			AND n.finished_at IS NOT NULL AND n.reason <> 'in_doubt'`, args...)
 	batch.Queue(`
 		INSERT INTO bindings AS b (app, user_id, open_id, union_id, suspect, updated_at)
 		SELECT v.app, v.user_id, v.open_id, v.union_id, false, now() FROM `+bindingsTable+`

@@ -10,8 +10,9 @@ import (
 // settlement, and what it holds itself is final, so that none waits for it but
 // a late answer to a doubt.
 
-// BlankData removes the data, the page's query and the payload of notifications
-// that ended longer than age ago, at most limit of them, and returns how many.
+// BlankData removes the data, the page's query, the payload and the openid of the
+// last attempt from notifications that ended longer than age ago, at most limit
+// of them, and returns how many.
 // Dead letters of class fault keep theirs: they may be replayed.
 func (s *Store) BlankData(ctx context.Context, age time.Duration, limit int) (int, error) {
 	tag, err := s.pool.Exec(ctx, `
@@ -25,7 +26,7 @@ func (s *Store) BlankData(ctx context.Context, age time.Duration, limit int) (in
 			FOR NO KEY UPDATE SKIP LOCKED
 		)
 		UPDATE notifications n
-		SET data = '{}', page = split_part(n.page, '?', 1), payload = '', data_blanked_at = now()
+		SET data = '{}', page = split_part(n.page, '?', 1), payload = '', address = '', data_blanked_at = now()
 		FROM old
 		WHERE n.id = old.id`, age.Microseconds(), limit)
 	return int(tag.RowsAffected()), wrap("blank data", err)

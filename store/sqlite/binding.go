@@ -56,7 +56,17 @@ func (s *Store) Bind(ctx context.Context, bindings []store.Binding) (store.Bound
 
 // bind makes one binding and wakes what waited for it.
 func (t *writeTx) bind(ctx context.Context, b store.Binding) error {
-	_, err := t.exec(ctx, `DELETE FROM bindings WHERE app = ? AND open_id = ? AND user_id <> ?`, b.App, b.OpenID, b.UserID)
+	// What had ended for the former user need not know whose openid it went to: who
+	// erases the new one would not look there.
+	_, err := t.exec(ctx, `
+		UPDATE notifications
+		SET address = ''
+		WHERE app = ?1 AND address = ?2 AND finished_at IS NOT NULL AND reason <> 'in_doubt' AND user_id <> '' AND user_id =
+			(SELECT user_id FROM bindings WHERE app = ?1 AND open_id = ?2 AND user_id <> ?3)`, b.App, b.OpenID, b.UserID)
+	if err != nil {
+		return err
+	}
+	_, err = t.exec(ctx, `DELETE FROM bindings WHERE app = ? AND open_id = ? AND user_id <> ?`, b.App, b.OpenID, b.UserID)
 	if err != nil {
 		return err
 	}

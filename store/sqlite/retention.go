@@ -5,14 +5,15 @@ import (
 	"time"
 )
 
-// BlankData removes the data, the page's query and the payload of notifications
-// that ended longer than age ago, at most limit of them, and returns how many.
+// BlankData removes the data, the page's query, the payload and the openid of the
+// last attempt from notifications that ended longer than age ago, at most limit
+// of them, and returns how many.
 // Dead letters of class fault keep theirs: they may be replayed.
 func (s *Store) BlankData(ctx context.Context, age time.Duration, limit int) (n int, err error) {
 	err = s.write(ctx, "blank data", func(tx *writeTx) error {
 		n, err = tx.exec(ctx, `
 			UPDATE notifications
-			SET data = '{}', page = substr(page, 1, instr(page || '?', '?') - 1), payload = x'', data_blanked_at = ?1
+			SET data = '{}', page = substr(page, 1, instr(page || '?', '?') - 1), payload = x'', address = '', data_blanked_at = ?1
 			WHERE id IN (
 				SELECT id
 				FROM notifications

@@ -59,6 +59,12 @@ type Store interface { //nolint:interfacebloat // the union of what all users de
 	BlankData(ctx context.Context, age time.Duration, limit int) (int, error)
 	DeleteFinished(ctx context.Context, age time.Duration, limit int) (int, error)
 	DeleteDead(ctx context.Context, age time.Duration, limit int) (int, error)
+
+	Addresses(ctx context.Context, userID string, apps []string) ([]store.Address, error)
+	BeginErasure(ctx context.Context, e store.Erasure) (store.ErasureBegun, error)
+	EraseRows(ctx context.Context, ids []uuid.UUID) ([]store.ErasedRow, error)
+	Erasures(ctx context.Context, after uuid.UUID, limit int) ([]store.Erasing, error)
+	EndErasures(ctx context.Context, ids []uuid.UUID) error
 }
 
 // Run holds a store to its contract. open returns an empty, migrated store that
@@ -132,6 +138,16 @@ func Run(t *testing.T, open func(t testing.TB) Store) {
 		"retention leaves":              testRetentionLeaves,
 		"replay blanked":                testReplayBlanked,
 		"ref after delete":              testRefAfterDelete,
+		"erase open":                    testEraseOpen,
+		"erase ended":                   testEraseEnded,
+		"erase sending":                 testEraseSending,
+		"erase expired":                 testEraseExpired,
+		"erase in an app":               testEraseScope,
+		"erase addresses":               testEraseAddresses,
+		"erase unread payloads":         testEraseUnread,
+		"erase is checked":              testEraseChecked,
+		"erase keeps the ref":           testEraseRef,
+		"erasures":                      testErasures,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -153,6 +169,7 @@ func RunPair(t *testing.T, open func(t testing.TB) (a, b Store)) {
 		"migrate at once":     testPairMigrate,
 		"insert the same ref": testPairInsertRef,
 		"replay race":         testPairReplayRace,
+		"erase race":          testPairErase,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
