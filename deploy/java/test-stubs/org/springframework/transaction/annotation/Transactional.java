@@ -1,0 +1,5 @@
+package org.springframework.transaction.annotation;
+
+public @interface Transactional {
+    Isolation isolation();
+}
