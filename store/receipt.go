@@ -92,12 +92,10 @@ type ReceiptRecord struct {
 }
 
 // A receipt that came before its settlement, or before its doubt, is looked at
-// again: after a second, and then after as long again as it has waited, until
-// receiptLooks of them were in vain. Later only a settlement with its msgid, or
-// the end of a doubt, finds it.
+// again: after ReceiptLook, and then each time after as long again as it has
+// waited, ReceiptLooks times, which is a quarter of an hour. Later only a
+// settlement with its msgid, or the end of a doubt, finds it.
 const (
-	// ReceiptLook is the pause before the first look.
-	ReceiptLook = time.Second
-	// ReceiptLooks is how often is looked: for a little more than half an hour.
+	ReceiptLook  = time.Second
 	ReceiptLooks = 11
 )

@@ -147,6 +147,7 @@ func queueSettlements(b *pgx.Batch, batch []store.Settlement, answers []store.Se
 		all.delay, all.requeue, all.spend, all.unsure, all.assumed,
 		all.at, all.latency, all.errcode, all.errmsg, all.rid, all.msgID,
 		store.NoPushWindow.Microseconds(), store.NoPushWait.Microseconds(), store.HandoverGrace.Microseconds())
+	queueReceipts(b, batch)
 	b.Queue(settledSQL, all.id, all.seq).Query(func(rows pgx.Rows) error {
 		var (
 			place   int64

@@ -43,10 +43,14 @@ func (s *Store) ExpireLeases(ctx context.Context, wait time.Duration, limit int)
 
 // ResolveDoubts ends doubts that are due. A first doubt under the policy allow
 // is sent again, as a new delivery, if there is still time; every other one
-// dies with reason in_doubt. It takes at most limit rows.
+// dies with reason in_doubt. It takes at most limit rows. Those that a receipt
+// settles are sent, and counted in neither.
 func (s *Store) ResolveDoubts(ctx context.Context, limit int) (requeued, dead int, err error) {
 	const again = `duplicates = 'allow' AND doubts = 1 AND expires_at > ?1`
 	err = s.write(ctx, "resolve doubts", func(tx *writeTx) error {
+		if err := tx.settleByReceipts(ctx, limit); err != nil {
+			return err
+		}
 		return tx.rows(ctx, `
 			UPDATE notifications
 			SET state = iif(`+again+`, 'queued', 'dead'),

@@ -53,6 +53,9 @@ func (t *writeTx) settle(ctx context.Context, s store.Settlement) (store.Settled
 		if err := t.record(ctx, s); err != nil {
 			return store.Settled{}, err
 		}
+		if err := t.joinEarlyReceipt(ctx, s); err != nil {
+			return store.Settled{}, err
+		}
 	}
 	var (
 		settled store.Settled
