@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"time"
 )
@@ -34,8 +35,8 @@ type TemplateKey struct {
 	Values []string `json:"values,omitempty"` // the only values there are; nil: no such list
 }
 
-// Same reports whether two descriptions of a template say the same.
-func (t Template) Same(o Template) bool {
+// same reports whether two descriptions of a template say the same.
+func (t Template) same(o Template) bool {
 	return t.App == o.App && t.TemplateID == o.TemplateID && t.Title == o.Title && t.Content == o.Content &&
 		t.Example == o.Example && t.Type == o.Type &&
 		slices.EqualFunc(t.Keys, o.Keys, func(a, b TemplateKey) bool {
@@ -74,16 +75,90 @@ type TemplateSync struct {
 	SyncedAt time.Time // of the last one that succeeded; zero: none did
 	TriedAt  time.Time // of the last one that began
 	NextAt   time.Time // none begins by itself before this
-	Errcode  int       // of the last one; 0: none, or WeChat gave no answer
+	Errcode  int       // of the last one; 0: it succeeded, or WeChat gave no answer
 	Problem  string    // of the last one that failed; "" when it succeeded
 }
 
-// TemplatesSynced is what saving the templates of a sync changed.
+// TemplateList is what a sync got from WeChat.
+type TemplateList struct {
+	App       string
+	Templates []Template // all that WeChat lists, of this app
+	// Began is the sync's beginning, by the database's clock: a pause that is
+	// younger is not over, because the list may be older.
+	Began time.Time
+	// Next is when the next sync may begin by itself, from now on.
+	Next time.Duration
+	// ResumeAll also ends the pauses of banned templates: that WeChat lists a
+	// template disproves only ErrcodeNoTemplate. It is for a person's sync.
+	ResumeAll bool
+}
+
+// ErrcodeNoTemplate is WeChat's "invalid template_id".
+const ErrcodeNoTemplate = 40037
+
+// Check reports what is wrong with the list: a description, or a template that is
+// there twice or of another app.
+func (l TemplateList) Check() error {
+	if l.App == "" {
+		return errors.New("a list of templates needs an app")
+	}
+	seen := make(map[string]bool, len(l.Templates))
+	for _, t := range l.Templates {
+		if err := t.Check(); err != nil {
+			return err
+		}
+		if t.App != l.App || seen[t.TemplateID] {
+			return errors.New("a template is of another app, or there twice")
+		}
+		seen[t.TemplateID] = true
+	}
+	return nil
+}
+
+// TemplatesSynced is what saving a list changed; the ids are sorted.
 type TemplatesSynced struct {
 	Total    int      // templates that WeChat lists
-	Added    []string // ids that are new, or were gone
-	Changed  []string // ids whose description changed
-	Gone     []string // ids that WeChat does not list any more
-	Resumed  []string // ids whose pause ended, because WeChat lists them
+	Added    []string // new, or back
+	Changed  []string // another description
+	Gone     []string // not listed any more
+	Resumed  []string // their pause is over
 	Released int      // notifications that had waited for that and are queued
+}
+
+// CompareTemplates tells what a list adds to, changes in and takes away from what
+// is stored of the app.
+func CompareTemplates(stored []Template, list TemplateList) TemplatesSynced {
+	known := make(map[string]Template, len(stored))
+	for _, t := range stored {
+		if t.GoneAt.IsZero() {
+			known[t.TemplateID] = t
+		}
+	}
+	synced := TemplatesSynced{Total: len(list.Templates)}
+	for _, t := range list.Templates {
+		switch before, there := known[t.TemplateID]; {
+		case !there:
+			synced.Added = append(synced.Added, t.TemplateID)
+		case !t.same(before):
+			synced.Changed = append(synced.Changed, t.TemplateID)
+		}
+		delete(known, t.TemplateID)
+	}
+	synced.Gone = slices.Sorted(maps.Keys(known))
+	slices.Sort(synced.Added)
+	slices.Sort(synced.Changed)
+	return synced
+}
+
+// Resumes lists the pauses that are over with this list, sorted by template.
+func (l TemplateList) Resumes(pauses []TemplatePause) []string {
+	var over []string
+	for _, p := range pauses {
+		listed := slices.ContainsFunc(l.Templates, func(t Template) bool { return t.TemplateID == p.TemplateID })
+		if p.App == l.App && listed && p.Since.Before(l.Began) && (l.ResumeAll || p.Errcode == ErrcodeNoTemplate) {
+			over = append(over, p.TemplateID)
+		}
+	}
+	slices.Sort(over)
+	return over
 }

@@ -32,6 +32,16 @@ func (s *Store) PausedTemplates(ctx context.Context, app string) ([]store.Templa
 // released is how many. What is overdue stays, to expire with its reason.
 func (s *Store) ResumeTemplate(ctx context.Context, app, templateID string) (released int, err error) {
 	var b pgx.Batch
+	queueResume(&b, app, templateID, &released)
+	if err := s.run(ctx, &b); err != nil {
+		return 0, wrap("resume template", err)
+	}
+	return released, nil
+}
+
+// queueResume queues what ends a pause; released grows by the notifications that
+// had waited.
+func queueResume(b *pgx.Batch, app, templateID string, released *int) {
 	// The pause goes first: a move that holds it is awaited, and the next
 	// statement sees what it left waiting.
 	b.Queue(`DELETE FROM template_pauses WHERE app = $1 AND template_id = $2`, app, templateID)
@@ -49,12 +59,8 @@ func (s *Store) ResumeTemplate(ctx context.Context, app, templateID string) (rel
 		WHERE n.id = woken.id
 		RETURNING n.id`, app, templateID).Query(func(rows pgx.Rows) error {
 		for rows.Next() {
-			released++
+			*released++
 		}
 		return rows.Err()
 	})
-	if err := s.run(ctx, &b); err != nil {
-		return 0, wrap("resume template", err)
-	}
-	return released, nil
 }

@@ -34,20 +34,25 @@ func (s *Store) PausedTemplates(ctx context.Context, app string) ([]store.Templa
 // ResumeTemplate ends the pause of a template and queues what waited for that;
 // released is how many. What is overdue stays, to expire with its reason.
 func (s *Store) ResumeTemplate(ctx context.Context, app, templateID string) (released int, err error) {
-	err = s.write(ctx, "resume template", func(tx *writeTx) error {
-		_, err := tx.exec(ctx, `DELETE FROM template_pauses WHERE app = ? AND template_id = ?`, app, templateID)
-		if err != nil {
-			return err
-		}
-		released, err = tx.exec(ctx, `
-			UPDATE notifications
-			SET `+wakeSQL+`
-			WHERE app = ?2 AND template_id = ?3 AND state = 'waiting' AND reason = 'template_paused' AND expires_at > ?1`,
-			tx.now, app, templateID)
+	err = s.write(ctx, "resume template", func(tx *writeTx) (err error) {
+		released, err = tx.resume(ctx, app, templateID)
 		return err
 	})
 	if err != nil {
 		return 0, err
 	}
 	return released, nil
+}
+
+// resume ends a pause and returns how many notifications had waited for that.
+func (t *writeTx) resume(ctx context.Context, app, templateID string) (released int, err error) {
+	_, err = t.exec(ctx, `DELETE FROM template_pauses WHERE app = ? AND template_id = ?`, app, templateID)
+	if err != nil {
+		return 0, err
+	}
+	return t.exec(ctx, `
+		UPDATE notifications
+		SET `+wakeSQL+`
+		WHERE app = ?2 AND template_id = ?3 AND state = 'waiting' AND reason = 'template_paused' AND expires_at > ?1`,
+		t.now, app, templateID)
 }

@@ -41,6 +41,11 @@ type Store interface { //nolint:interfacebloat // the union of what all users de
 	Bindings(ctx context.Context, userID string) ([]store.Binding, error)
 	PausedTemplates(ctx context.Context, app string) ([]store.TemplatePause, error)
 	ResumeTemplate(ctx context.Context, app, templateID string) (released int, err error)
+	Templates(ctx context.Context, app string) ([]store.Template, error)
+	TemplateSyncs(ctx context.Context) ([]store.TemplateSync, error)
+	BeginTemplateSync(ctx context.Context, app string, next time.Duration, forced bool) (began time.Time, ok bool, err error)
+	FailTemplateSync(ctx context.Context, app string, errcode int, problem string, next time.Duration) error
+	SaveTemplates(ctx context.Context, list store.TemplateList) (store.TemplatesSynced, error)
 
 	Lead(ctx context.Context) (ok bool, release func(), err error)
 	StillLeading(ctx context.Context) error
@@ -148,6 +153,10 @@ func Run(t *testing.T, open func(t testing.TB) Store) {
 		"erase is checked":              testEraseChecked,
 		"erase keeps the ref":           testEraseRef,
 		"erasures":                      testErasures,
+		"templates":                     testTemplates,
+		"templates refused":             testTemplatesRefused,
+		"template syncs":                testTemplateSyncs,
+		"template sync resumes":         testTemplateSyncResumes,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
