@@ -28,7 +28,7 @@ func (t *Template) Check(data map[string]string) (map[string]string, FieldErrors
 		if other, twice := from[f.Key]; twice {
 			faults = append(faults, FieldError{
 				Field: pointer(name), Code: CodeDuplicateKey, key: f.Key,
-				Reason: "stands for " + f.Key + ", and so does " + other,
+				Reason: "stands for " + f.Key + ", which is there as " + other + " already",
 			})
 			continue
 		}
