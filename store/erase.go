@@ -74,8 +74,8 @@ type ErasureBegun struct {
 	// are not among them.
 	IDs      []uuid.UUID
 	Unbound  int // bindings removed
-	Consents int // balances and reports of consents removed
-	Receipts int // receipts removed that had found no attempt yet
+	Consents int // entries of the consent ledger removed, with the events behind them
+	Pushes   int // receipts without an attempt, and events not yet applied, removed
 }
 
 // Erasing is a notification that BeginErasure noted and EndErasures has not

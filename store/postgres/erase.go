@@ -76,18 +76,24 @@ func (s *Store) BeginErasure(ctx context.Context, e store.Erasure) (store.Erasur
 	if err := e.Check(); err != nil {
 		return store.ErasureBegun{}, fmt.Errorf("%s: %w", op, err)
 	}
-	var (
-		begun store.ErasureBegun
-		err   error
-	)
-	// What Bind does at the same moment may lock in the other order.
-	for range bindTries {
+	var begun store.ErasureBegun
+	err := untangled(func() (err error) {
 		begun, err = s.beginErasure(ctx, e)
-		if !hasCode(err, codeDeadlock, codeSerialization) {
-			return begun, wrap(op, err)
+		return err
+	})
+	return begun, wrap(op, err)
+}
+
+// untangled repeats what may lock in another order than logins and consents that
+// come at the same moment; each time the others have finished.
+func untangled(do func() error) error {
+	var err error
+	for range bindTries {
+		if err = do(); !hasCode(err, codeDeadlock, codeSerialization) {
+			return err
 		}
 	}
-	return store.ErasureBegun{}, wrap(op, err)
+	return err
 }
 
 func (s *Store) beginErasure(ctx context.Context, e store.Erasure) (begun store.ErasureBegun, err error) {
@@ -112,6 +118,20 @@ func (s *Store) beginErasure(ctx context.Context, e store.Erasure) (begun store.
 		})
 		return err
 	})
+	for _, step := range []struct {
+		sql   string
+		count *int
+	}{
+		{`DELETE FROM consents c USING own WHERE c.app = own.app AND c.open_id = own.open_id`, &begun.Consents},
+		{`DELETE FROM consent_events c USING own WHERE c.app = own.app AND c.open_id = own.open_id`, new(int)},
+		{`DELETE FROM receipts r USING own
+			WHERE r.app = own.app AND r.open_id = own.open_id AND r.notification_id IS NULL`, &begun.Pushes},
+		// The key stays, so that the push is known when it comes again.
+		{`UPDATE pushes p SET due_at = NULL, body = '' FROM own
+			WHERE p.due_at IS NOT NULL AND p.app = own.app AND position(convert_to(own.open_id, 'UTF8') IN p.body) > 0`, &begun.Pushes},
+	} {
+		b.Queue(`WITH own AS MATERIALIZED `+ownAddresses+` `+step.sql, e.UserID, apps, openIDs).Exec(count(step.count))
+	}
 	// The binding goes last: until then it tells whose the openids are.
 	b.Queue(`DELETE FROM bindings WHERE user_id = $1 AND ($2::text[] IS NULL OR app = ANY($2))`, e.UserID, e.Apps).
 		Exec(count(&begun.Unbound))
@@ -128,9 +148,12 @@ func (s *Store) beginErasure(ctx context.Context, e store.Erasure) (begun store.
 // A doubt that ended as one loses that reason too: a late answer then no longer
 // applies, which could open a row that has nothing to send. A dead letter that
 // cannot be replayed is nobody's work and leaves the view.
+//
+// The settlement of what was being sent may have made an entry of the ledger anew,
+// and a receipt may have come for it; they go if the openid is nobody's.
 const eraseSQL = `
 	WITH found AS MATERIALIZED (
-		SELECT n.id, n.state AS was, e.since,
+		SELECT n.id, n.app, n.address, e.since,
 			CASE
 				WHEN n.state IN ('sending', 'in_doubt') THEN 'in_flight'
 				WHEN n.state IN ('queued', 'retrying', 'waiting') THEN 'cancelled'
@@ -140,6 +163,11 @@ const eraseSQL = `
 		FROM notifications n
 		LEFT JOIN erasures e ON e.notification_id = n.id
 		WHERE n.id = ANY($1::uuid[])
+	), strays AS (
+		SELECT DISTINCT f.app, f.address
+		FROM found f
+		WHERE f.result IN ('cancelled', 'blanked') AND f.address <> ''
+			AND NOT EXISTS (SELECT FROM bindings b WHERE b.app = f.app AND b.open_id = f.address)
 	), stopped AS (
 		UPDATE notifications n
 		SET expires_at = least(n.expires_at, now())
@@ -165,6 +193,15 @@ const eraseSQL = `
 		SET errmsg = '', rid = ''
 		FROM found f
 		WHERE a.notification_id = f.id AND f.result IN ('cancelled', 'blanked')
+	), forgotten AS (
+		DELETE FROM consents c USING strays s WHERE c.app = s.app AND c.open_id = s.address
+	), unheard AS (
+		DELETE FROM consent_events c USING strays s WHERE c.app = s.app AND c.open_id = s.address
+	), unread AS (
+		DELETE FROM receipts r USING strays s WHERE r.app = s.app AND r.open_id = s.address AND r.notification_id IS NULL
+	), unapplied AS (
+		UPDATE pushes p SET due_at = NULL, body = '' FROM strays s
+		WHERE p.due_at IS NOT NULL AND p.app = s.app AND position(convert_to(s.address, 'UTF8') IN p.body) > 0
 	)
 	SELECT id, result FROM found`
 
@@ -175,20 +212,23 @@ func (s *Store) EraseRows(ctx context.Context, ids []uuid.UUID) ([]store.ErasedR
 		return nil, nil
 	}
 	results := make(map[uuid.UUID]store.EraseResult, len(ids))
-	var b pgx.Batch
-	b.Queue(lockSQL, uuids(ids))
-	b.Queue(eraseSQL, uuids(ids)).Query(func(rows pgx.Rows) error {
-		var (
-			id     [16]byte
-			result string
-		)
-		_, err := pgx.ForEachRow(rows, []any{&id, &result}, func() error {
-			results[id] = store.EraseResult(result)
-			return nil
+	err := untangled(func() error {
+		var b pgx.Batch
+		b.Queue(lockSQL, uuids(ids))
+		b.Queue(eraseSQL, uuids(ids)).Query(func(rows pgx.Rows) error {
+			var (
+				id     [16]byte
+				result string
+			)
+			_, err := pgx.ForEachRow(rows, []any{&id, &result}, func() error {
+				results[id] = store.EraseResult(result)
+				return nil
+			})
+			return err
 		})
-		return err
+		return s.run(ctx, &b)
 	})
-	if err := s.run(ctx, &b); err != nil {
+	if err != nil {
 		return nil, wrap("erase notifications", err)
 	}
 	erased := make([]store.ErasedRow, len(ids))

@@ -68,11 +68,21 @@ func (s *Store) BeginErasure(ctx context.Context, e store.Erasure) (begun store.
 			return err
 		}
 		for _, a := range e.Addresses {
-			more, err := tx.ofAddress(ctx, e.UserID, a)
+			own, err := tx.owns(ctx, e.UserID, a)
+			if err != nil {
+				return err
+			}
+			if !own {
+				continue
+			}
+			more, err := tx.ids(ctx, `SELECT id FROM notifications WHERE open_id = ? AND open_id <> '' AND app = ?`, a.OpenID, a.App)
 			if err != nil {
 				return err
 			}
 			ids = append(ids, more...)
+			if err := tx.forget(ctx, a, &begun); err != nil {
+				return err
+			}
 		}
 		ids = append(ids, e.Raw...)
 		slices.SortFunc(ids, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
@@ -116,21 +126,37 @@ func (t *writeTx) ofUser(ctx context.Context, e store.Erasure) ([]uuid.UUID, err
 	return ids, nil
 }
 
-// ofAddress finds what was addressed to an openid, unless it is another user's
-// by now.
-func (t *writeTx) ofAddress(ctx context.Context, userID string, a store.Address) ([]uuid.UUID, error) {
-	own, err := t.owns(ctx, userID, a)
-	if err != nil || !own {
-		return nil, err
-	}
-	return t.ids(ctx, `SELECT id FROM notifications WHERE open_id = ? AND open_id <> '' AND app = ?`, a.OpenID, a.App)
-}
-
 // owns reports whether an openid is not another user's.
 func (t *writeTx) owns(ctx context.Context, userID string, a store.Address) (own bool, err error) {
 	err = t.row(ctx, `SELECT NOT EXISTS (SELECT 1 FROM bindings WHERE app = ? AND open_id = ? AND user_id <> ?)`,
 		[]any{a.App, a.OpenID, userID}, []any{&own})
 	return own, err
+}
+
+// forget deletes what is known of an openid's consents, and the pushes about it
+// that are not worked off; begun counts them.
+func (t *writeTx) forget(ctx context.Context, a store.Address, begun *store.ErasureBegun) error {
+	for _, step := range []struct {
+		sql   string
+		args  []any
+		count *int
+	}{
+		{`DELETE FROM consents WHERE app = ? AND open_id = ?`, []any{a.App, a.OpenID}, &begun.Consents},
+		{`DELETE FROM consent_events WHERE app = ? AND open_id = ?`, []any{a.App, a.OpenID}, new(int)},
+		{`DELETE FROM receipts WHERE app = ? AND open_id = ? AND notification_id IS NULL`, []any{a.App, a.OpenID}, &begun.Pushes},
+		// The key stays, so that the push is known when it comes again.
+		{
+			`UPDATE pushes SET due_at = NULL, body = x'' WHERE due_at IS NOT NULL AND app = ? AND instr(body, ?) > 0`,
+			[]any{a.App, []byte(a.OpenID)}, &begun.Pushes,
+		},
+	} {
+		n, err := t.exec(ctx, step.sql, step.args...)
+		if err != nil {
+			return err
+		}
+		*step.count += n
+	}
+	return nil
 }
 
 // ids runs a query for ids.
@@ -167,15 +193,16 @@ func (s *Store) EraseRows(ctx context.Context, ids []uuid.UUID) (erased []store.
 // cannot be replayed is nobody's work and leaves the view.
 func (t *writeTx) erase(ctx context.Context, id uuid.UUID) (store.ErasedRow, error) {
 	r := store.ErasedRow{ID: id, Result: store.EraseNotFound}
+	var a store.Address
 	err := t.row(ctx, `
-		SELECT CASE
+		SELECT app, address, CASE
 			WHEN state IN ('sending', 'in_doubt') THEN 'in_flight'
 			WHEN state IN ('queued', 'retrying', 'waiting') THEN 'cancelled'
 			WHEN data_blanked_at IS NOT NULL AND user_id = '' AND open_id = '' AND address = '' AND errmsg = '' THEN 'before'
 			ELSE 'blanked'
 		END
 		FROM notifications
-		WHERE id = ?`, []any{id[:]}, []any{&r.Result})
+		WHERE id = ?`, []any{id[:]}, []any{&a.App, &a.OpenID, &r.Result})
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return r, nil
@@ -186,7 +213,18 @@ func (t *writeTx) erase(ctx context.Context, id uuid.UUID) (store.ErasedRow, err
 	case store.EraseInFlight:
 		_, err = t.exec(ctx, `UPDATE notifications SET expires_at = min(expires_at, ?2) WHERE id = ?1`, id[:], t.now)
 	case store.EraseCancelled, store.EraseBlanked:
-		err = t.blank(ctx, id)
+		// The settlement of what was being sent may have made an entry of the ledger
+		// anew, and a receipt may have come for it; they go if the openid is nobody's.
+		nobodys := false
+		if a.OpenID != "" {
+			nobodys, err = t.owns(ctx, "", a)
+		}
+		if err == nil && nobodys {
+			err = t.forget(ctx, a, new(store.ErasureBegun))
+		}
+		if err == nil {
+			err = t.blank(ctx, id)
+		}
 	case store.EraseBefore, store.EraseNotFound:
 	}
 	return r, err
