@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -40,18 +41,13 @@ func (s *Store) Addresses(ctx context.Context, userID string, apps []string) ([]
 	return addresses, nil
 }
 
-// inApps is a condition on a column; its arguments are ?2 and on. Nil chooses
-// every app.
+// inApps is a condition on a column; its argument is ?2. Nil chooses every app.
 func inApps(column string, apps []string) (condition string, args []any) {
 	if apps == nil {
 		return "", nil
 	}
-	places := "''" // no appid
-	for i, app := range apps {
-		places += fmt.Sprintf(", ?%d", i+2)
-		args = append(args, app)
-	}
-	return " AND " + column + " IN (" + places + ")", args
+	list, _ := json.Marshal(apps) //nolint:errchkjson // strings
+	return " AND " + column + " IN (SELECT value FROM json_each(?2))", []any{string(list)}
 }
 
 // BeginErasure notes the notifications of a user for EraseRows, unbinds the user
@@ -138,19 +134,15 @@ func (t *writeTx) owns(ctx context.Context, userID string, a store.Address) (own
 func (t *writeTx) forget(ctx context.Context, a store.Address, begun *store.ErasureBegun) error {
 	for _, step := range []struct {
 		sql   string
-		args  []any
 		count *int
 	}{
-		{`DELETE FROM consents WHERE app = ? AND open_id = ?`, []any{a.App, a.OpenID}, &begun.Consents},
-		{`DELETE FROM consent_events WHERE app = ? AND open_id = ?`, []any{a.App, a.OpenID}, new(int)},
-		{`DELETE FROM receipts WHERE app = ? AND open_id = ? AND notification_id IS NULL`, []any{a.App, a.OpenID}, &begun.Pushes},
+		{`DELETE FROM consents WHERE app = ?1 AND open_id = ?2`, &begun.Consents},
+		{`DELETE FROM consent_events WHERE app = ?1 AND open_id = ?2`, new(int)},
+		{`DELETE FROM receipts WHERE app = ?1 AND open_id = ?2 AND notification_id IS NULL`, &begun.Pushes},
 		// The key stays, so that the push is known when it comes again.
-		{
-			`UPDATE pushes SET due_at = NULL, body = x'' WHERE due_at IS NOT NULL AND app = ? AND instr(body, ?) > 0`,
-			[]any{a.App, []byte(a.OpenID)}, &begun.Pushes,
-		},
+		{`UPDATE pushes SET due_at = NULL, body = x'' WHERE due_at IS NOT NULL AND app = ?1 AND instr(body, CAST(?2 AS BLOB)) > 0`, &begun.Pushes},
 	} {
-		n, err := t.exec(ctx, step.sql, step.args...)
+		n, err := t.exec(ctx, step.sql, a.App, a.OpenID)
 		if err != nil {
 			return err
 		}

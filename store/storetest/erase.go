@@ -192,8 +192,10 @@ func testEraseSending(f *fixture) {
 		reason store.Reason
 	}{
 		"sent": {func(*store.Settlement) {}, store.Sent, store.Sent, "", ""},
-		"dead": {func(s *store.Settlement) { s.Class, s.Reason = store.ClassFault, store.ReasonRejected },
-			store.Dead, store.Dead, store.ClassFault, store.ReasonRejected},
+		"dead": {
+			func(s *store.Settlement) { s.Class, s.Reason = store.ClassFault, store.ReasonRejected },
+			store.Dead, store.Dead, store.ClassFault, store.ReasonRejected,
+		},
 		"busy":      {func(s *store.Settlement) { s.Requeue = true }, store.Retrying, store.Cancelled, "", store.ReasonErased},
 		"no answer": {func(s *store.Settlement) { s.Attempt.Outcome = store.OutcomeInDoubt }, store.InDoubt, store.Dead, store.ClassFault, store.ReasonErased},
 	} {
