@@ -21,6 +21,9 @@ type RetentionStore interface {
 	DeleteFinished(ctx context.Context, age time.Duration, limit int) (int, error)
 	// DeleteDead deletes dead letters, and their attempts.
 	DeleteDead(ctx context.Context, age time.Duration, limit int) (int, error)
+	// DeleteRequests deletes requests by their Idempotency-Key that were first
+	// seen longer than age ago.
+	DeleteRequests(ctx context.Context, age time.Duration, limit int) (int, error)
 }
 
 // The defaults of a RetentionConfig.
@@ -91,7 +94,8 @@ func (c RetentionConfig) check() error {
 }
 
 // Retention keeps the store from growing for ever: it blanks the data of
-// notifications that ended and deletes them later. It never touches what is
+// notifications that ended and deletes them later, and deletes what is known by
+// an Idempotency-Key when the key no longer counts. It never touches what is
 // open, being sent or in doubt.
 //
 // It is safe for concurrent use.
@@ -110,6 +114,7 @@ const (
 	dataBlanked     forgetting = "data_blanked"
 	finishedDeleted forgetting = "deleted"
 	deadDeleted     forgetting = "dead_deleted"
+	requestsDeleted forgetting = "requests_deleted"
 )
 
 // NewRetention makes a Retention. It does not touch the network.
@@ -120,12 +125,12 @@ func NewRetention(config RetentionConfig) (*Retention, error) {
 	}
 	rows, err := register(config.Registerer, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "wxnotify_retention_rows_total",
-		Help: "Notifications whose data was blanked, or that were deleted, because of their age, by kind.",
+		Help: "Rows that were blanked or deleted because of their age: notifications, and requests by their Idempotency-Key, by kind.",
 	}, []string{"kind"}))
 	if err != nil {
 		return nil, fmt.Errorf("producer: register metrics: %w", err)
 	}
-	for _, kind := range []forgetting{dataBlanked, finishedDeleted, deadDeleted} {
+	for _, kind := range []forgetting{dataBlanked, finishedDeleted, deadDeleted, requestsDeleted} {
 		rows.WithLabelValues(string(kind))
 	}
 	return &Retention{

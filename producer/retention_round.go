@@ -3,6 +3,8 @@ package producer
 import (
 	"context"
 	"time"
+
+	"github.com/wxnotify/wxnotify/store"
 )
 
 // How hard retention works. A statement over a page takes some 50 ms; with a rest
@@ -42,6 +44,7 @@ func (r *Retention) round(ctx context.Context) error {
 		{dataBlanked, min(c.Data, c.Finished), c.Store.BlankData},
 		{finishedDeleted, c.Finished, c.Store.DeleteFinished},
 		{deadDeleted, c.Dead, c.Store.DeleteDead},
+		{requestsDeleted, store.RequestWindow, c.Store.DeleteRequests},
 	} {
 		for ctx.Err() == nil && c.Leads() {
 			start := time.Now()

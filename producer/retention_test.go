@@ -135,7 +135,7 @@ func TestRetentionOnlyLeads(t *testing.T) {
 			return leads && open
 		}})
 		defer close(asked)
-		for range 3 {
+		for range 4 { // the steps of a round
 			asked <- false
 		}
 		if got := forgotten(r)[dataBlanked]; got != 0 {
@@ -221,8 +221,8 @@ func TestRetentionConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n, err := testutil.GatherAndCount(reg, "wxnotify_retention_rows_total"); n != 3 || err != nil {
-		t.Errorf("%d series from the start, %v, want 3", n, err)
+	if n, err := testutil.GatherAndCount(reg, "wxnotify_retention_rows_total"); n != 4 || err != nil {
+		t.Errorf("%d series from the start, %v, want 4", n, err)
 	}
 	got := []time.Duration{r.config.Data, r.config.Finished, r.config.Dead}
 	if diff := cmp.Diff([]time.Duration{DefaultDataRetention, DefaultRetention, DefaultDeadRetention}, got); diff != "" {

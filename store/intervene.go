@@ -94,6 +94,7 @@ const (
 	VerbDiscard    Verb = "discard"
 	VerbSettleSent Verb = "settle_sent"
 	VerbSettleDead Verb = "settle_dead"
+	VerbCancel     Verb = "cancel"
 )
 
 // ActorAsynqmon is the actor of a replay that "run" on an archived task began:

@@ -35,6 +35,9 @@ type Store interface { //nolint:interfacebloat // the union of what all users de
 	Discard(ctx context.Context, discards []store.Discard) ([]store.Acted, error)
 	SettleDoubts(ctx context.Context, settlements []store.DoubtSettlement) ([]store.Acted, error)
 	Actions(ctx context.Context, id uuid.UUID) ([]store.Action, error)
+	Cancel(ctx context.Context, cancels []store.Cancel) ([]store.Acted, error)
+	ClaimRequest(ctx context.Context, c store.RequestClaim) (store.RequestClaimed, error)
+	EndRequest(ctx context.Context, e store.RequestEnd) error
 
 	Bind(ctx context.Context, bindings []store.Binding) (store.Bound, error)
 	Resolve(ctx context.Context, app, userID string) (store.Binding, error)
@@ -64,6 +67,7 @@ type Store interface { //nolint:interfacebloat // the union of what all users de
 	BlankData(ctx context.Context, age time.Duration, limit int) (int, error)
 	DeleteFinished(ctx context.Context, age time.Duration, limit int) (int, error)
 	DeleteDead(ctx context.Context, age time.Duration, limit int) (int, error)
+	DeleteRequests(ctx context.Context, age time.Duration, limit int) (int, error)
 
 	Addresses(ctx context.Context, userID string, apps []string) ([]store.Address, error)
 	BeginErasure(ctx context.Context, e store.Erasure) (store.ErasureBegun, error)
@@ -114,6 +118,11 @@ func Run(t *testing.T, open func(t testing.TB) Store) {
 		"replay race":                   testReplayRace,
 		"discard":                       testDiscard,
 		"settle doubts":                 testSettleDoubts,
+		"cancel":                        testCancel,
+		"request":                       testRequest,
+		"request taken over":            testRequestTakenOver,
+		"request forgotten":             testRequestForgotten,
+		"request race":                  testRequestRace,
 		"count":                         testCount,
 		"lease over":                    testLeaseOver,
 		"doubt resolved":                testDoubtResolved,
@@ -178,6 +187,7 @@ func RunPair(t *testing.T, open func(t testing.TB) (a, b Store)) {
 		"migrate at once":     testPairMigrate,
 		"insert the same ref": testPairInsertRef,
 		"replay race":         testPairReplayRace,
+		"request race":        testPairRequestRace,
 		"erase race":          testPairErase,
 	} {
 		t.Run(name, func(t *testing.T) {
