@@ -20,7 +20,7 @@ func (r *devRun) next(keeps bool) string {
 	console(&b, r.d, r.cfg)
 	for _, s := range r.results {
 		queue, id := task.Queue("", "", s.row.Priority), task.ID(s.row.ID, s.row.Generation)
-		if s.want.field != "" && s.handedIn() && r.d.Worker.AdminAddr != "" && r.hasTask(queue, id) {
+		if s.want.field != "" && s.handedIn() && r.d.Process.AdminAddr != "" && r.hasTask(queue, id) {
 			line(&b, "", consoleURL(r.d)+"/queues/"+queue+"/tasks/"+id, "the dead letter of the bad field")
 		}
 	}
@@ -37,7 +37,7 @@ func (r *devRun) next(keeps bool) string {
 		"a few seconds later (between its calls it waits in the database, not on the queue)\n\n")
 	b.WriteString("  curl -H 'Content-Type: application/json' " + r.d.Simulator.URL + "/_sim/faults \\\n" +
 		"    -d '{\"api\":\"subscribe_send\",\"action\":\"errcode\",\"errcode\":43108,\"count\":2}'\n")
-	if metrics := r.d.Worker.AdminAddr; metrics != "" {
+	if metrics := r.d.Process.AdminAddr; metrics != "" {
 		b.WriteString("  curl -s http://" + metrics + "/metrics | grep 'errcode=\"43108\"'\n")
 	}
 	b.WriteString("\n")
@@ -55,18 +55,18 @@ func (r *devRun) hasTask(queue, id string) bool {
 
 // console adds the lines of the admin listener.
 func console(b *strings.Builder, d *app.Dev, cfg *config.Config) {
-	if d.Worker.AdminAddr == "" {
+	if d.Process.AdminAddr == "" {
 		return
 	}
 	login := "user admin, the password of ADMIN_PASSWORD"
 	if !wasSet(cfg, "ADMIN_PASSWORD") {
 		login = "user admin, password " + cfg.AdminPassword.Reveal()
 	}
-	line(b, "metrics", "http://"+d.Worker.AdminAddr+"/metrics", "")
+	line(b, "metrics", "http://"+d.Process.AdminAddr+"/metrics", "")
 	line(b, "queues", consoleURL(d), "asynqmon; "+login)
 }
 
-func consoleURL(d *app.Dev) string { return "http://" + d.Worker.AdminAddr + "/admin/queues" }
+func consoleURL(d *app.Dev) string { return "http://" + d.Process.AdminAddr + "/admin/queues" }
 
 // line is one thing to look at.
 func line(b *strings.Builder, name, where, what string) {

@@ -45,12 +45,14 @@ func (p *program) root() *cobra.Command {
 	root.SetUsageTemplate(usageTemplate)
 	root.AddCommand(
 		p.devCommand(),
+		p.gatewayCommand(),
 		p.workerCommand(),
 		p.simulatorCommand(),
 		p.usersCommand(),
 		p.sendCommand(),
 		p.deadCommand(),
 		p.templatesCommand(),
+		p.keysCommand(),
 		p.configCommand(),
 		p.migrateCommand(),
 		p.doctorCommand(),

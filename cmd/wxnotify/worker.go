@@ -38,25 +38,37 @@ func (p *program) workerCommand() *cobra.Command {
 	}
 }
 
-func (p *program) runWorker(ctx context.Context, cfg *config.Config) (err error) {
+func (p *program) runWorker(ctx context.Context, cfg *config.Config) error {
+	return p.runProcess(ctx, cfg, cfg.SendTimeout+drainTime, app.StartWorker,
+		func(log *zap.Logger, w *app.Process) {
+			log.Info("worker runs", zap.Int("apps", len(cfg.Apps)), zap.Int("concurrency", cfg.Concurrency), zap.String("admin_addr", w.AdminAddr))
+		})
+}
+
+// runProcess runs a process on the store of the settings until ctx ends, and
+// then gives it a time to finish what is under way.
+func (p *program) runProcess(
+	ctx context.Context, cfg *config.Config, patience time.Duration,
+	start func(context.Context, app.Parts) (*app.Process, error), started func(*zap.Logger, *app.Process),
+) error {
 	log := p.logger(cfg)
 	s, err := app.OpenStore(ctx, cfg, log)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	w, err := app.StartWorker(ctx, app.Parts{Config: cfg, Store: s, Redis: cfg.Redis.NewClient, Logger: log})
+	process, err := start(ctx, app.Parts{Config: cfg, Store: s, Redis: cfg.Redis.NewClient, Logger: log})
 	if err != nil {
 		return err
 	}
-	log.Info("worker runs", zap.Int("apps", len(cfg.Apps)), zap.Int("concurrency", cfg.Concurrency), zap.String("admin_addr", w.AdminAddr))
+	started(log, process)
 	<-ctx.Done()
-	log.Info("worker stops: finishing the calls in flight")
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), cfg.SendTimeout+drainTime)
+	log.Info("process stops: finishing what is under way")
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
-	if err := w.Stop(drain); err != nil {
+	if err := process.Stop(drain); err != nil {
 		return errors.Join(errors.New("not everything ended in order"), err)
 	}
-	log.Info("worker stopped")
+	log.Info("process stopped")
 	return nil
 }

@@ -47,9 +47,9 @@ type Dev struct {
 	Redis     *EmbeddedRedis
 	Simulator *SimulatorServer // nil when live
 
-	// Worker and Client are there after Start.
-	Worker *Worker
-	Client *producer.Client
+	// Process and Client are there after Start.
+	Process *Process
+	Client  *producer.Client
 
 	cfg    config.Config
 	dir    devDir
@@ -141,20 +141,20 @@ func (d *Dev) simulate(ctx context.Context, c simulator.Config) (err error) {
 
 // Start lets the worker, Relay and the admin listener run and makes the client.
 func (d *Dev) Start(ctx context.Context) error {
-	w, err := StartWorker(ctx, Parts{Config: &d.cfg, Store: d.Store, Redis: d.Redis.NewClient, Logger: d.logger})
+	p, err := StartWorker(ctx, Parts{Config: &d.cfg, Store: d.Store, Redis: d.Redis.NewClient, Logger: d.logger})
 	if err != nil {
 		return err
 	}
-	d.Worker = w
-	d.stops.add("worker", w.Stop)
+	d.Process = p
+	d.stops.add("process", p.Stop)
 
 	redis := d.Redis.NewClient(sharedTuning())
 	d.stops.add("Redis client", func(context.Context) error { return redis.Close() })
 	def, _ := d.cfg.App("")
 	d.Client, err = producer.New(producer.Config{
 		Redis: redis, Store: d.Store, Producer: DevProducer, DefaultApp: def.AppID,
-		MaxAge: d.cfg.MaxAge, Payload: producer.PayloadMode(d.cfg.TaskPayload), Wake: w.Relay.Wake,
-		Logger: d.logger, Registerer: w.Registry,
+		MaxAge: d.cfg.MaxAge, Payload: producer.PayloadMode(d.cfg.TaskPayload), Wake: p.Relay.Wake,
+		Logger: d.logger, Registerer: p.Registry,
 	})
 	if err != nil {
 		return err
@@ -166,6 +166,6 @@ func (d *Dev) Start(ctx context.Context) error {
 // Keep makes a temporary directory stay after Stop, for someone to look at.
 func (d *Dev) Keep() { d.dir.temp = false }
 
-// Stop ends everything in order, as Worker.Stop does, and removes a temporary
+// Stop ends everything in order, as Process.Stop does, and removes a temporary
 // directory. It may be called before Start and again.
 func (d *Dev) Stop(ctx context.Context) error { return d.stops.run(ctx) }

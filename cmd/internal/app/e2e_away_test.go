@@ -36,7 +36,7 @@ func TestTerminatedWhileStoreIsAway(t *testing.T) {
 	if err := w.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	awaitLog(t, w.log, "worker stops")
+	awaitLog(t, w.log, "process stops")
 	stays(t, "it waits", time.Second, func() error {
 		select {
 		case <-w.done:

@@ -82,7 +82,7 @@ func newRig(t *testing.T, sim simulator.Config, env map[string]string) *rig {
 
 // start runs a worker in this process and returns it with its log; it is
 // stopped when the test ends, unless stop was called.
-func (r *rig) start() (w *app.Worker, log *logBuffer, stop func()) {
+func (r *rig) start() (w *app.Process, log *logBuffer, stop func()) {
 	r.t.Helper()
 	cfg, err := config.Load(config.Sources{LookupEnv: func(k string) (string, bool) { v, ok := r.env[k]; return v, ok }})
 	if err != nil {

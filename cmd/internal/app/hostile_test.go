@@ -226,7 +226,7 @@ func (r *rig) checkHostile(c hostile, taskID string) {
 }
 
 // checkStillborn checks that what was dead on arrival shows in the metrics.
-func (r *rig) checkStillborn(w *app.Worker, cases []hostile) {
+func (r *rig) checkStillborn(w *app.Process, cases []hostile) {
 	r.t.Helper()
 	want := map[store.Reason]float64{}
 	for _, c := range cases {

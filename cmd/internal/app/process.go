@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,7 +15,6 @@ import (
 	"github.com/wxnotify/wxnotify/cmd/internal/config"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/store"
-	"github.com/wxnotify/wxnotify/store/tokencache"
 	"github.com/wxnotify/wxnotify/worker"
 	"github.com/wxnotify/wxnotify/worker/wechat"
 )
@@ -29,17 +29,23 @@ type Parts struct {
 	Logger *zap.Logger
 }
 
-// Worker is a running worker process: the asynq servers, Relay, and the admin
-// listener.
-type Worker struct {
-	Worker   *worker.Worker
+// Process is a running process: a worker, a gateway, or both on one Relay, one
+// registry and one admin listener.
+type Process struct {
+	Worker   *worker.Worker // nil in a gateway that sends nothing itself
 	Relay    *producer.Relay
 	Registry *prometheus.Registry
-	// AdminAddr is the address the admin listener is bound to; "" without one.
-	AdminAddr string
+	// AdminAddr, ListenAddr and CallbackAddr are what the listeners are bound to;
+	// "" without one. CallbackAddr is ListenAddr when one listener serves both.
+	AdminAddr, ListenAddr, CallbackAddr string
 
-	started time.Time
-	stops   stops
+	parts    Parts
+	shared   redis.UniversalClient
+	wechat   *wechat.Client
+	tokens   map[string]*wechat.Tokens // by appid
+	started  time.Time
+	draining atomic.Bool
+	stops    stops
 }
 
 // Clients of one Redis differ in what they wait for: see the settings that
@@ -69,86 +75,95 @@ func serverTuning() config.RedisTuning {
 
 // StartWorker starts a worker process. It waits for neither Redis nor the
 // store, but refuses a schema that is not this program's.
-func StartWorker(ctx context.Context, p Parts) (_ *Worker, err error) {
-	w := &Worker{Registry: newRegistry(), started: time.Now()}
+func StartWorker(ctx context.Context, parts Parts) (*Process, error) {
+	return start(ctx, parts, true, false)
+}
+
+// StartGateway starts a gateway process, which also sends if withWorker. Like a
+// worker it waits for neither Redis nor the store.
+func StartGateway(ctx context.Context, parts Parts, withWorker bool) (*Process, error) {
+	return start(ctx, parts, withWorker, true)
+}
+
+// start starts everything in the order in which it is not to be stopped: what is
+// there first ends last. Nothing ends with ctx.
+func start(ctx context.Context, parts Parts, sends, listens bool) (_ *Process, err error) {
+	p := &Process{parts: parts, Registry: newRegistry(), tokens: map[string]*wechat.Tokens{}, started: time.Now()}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, w.stops.run(context.WithoutCancel(ctx)))
+			err = errors.Join(err, p.Stop(context.WithoutCancel(ctx)))
 		}
 	}()
-	if err := checkSchema(ctx, p.Store); err != nil {
+	if err := checkSchema(ctx, parts.Store); err != nil {
 		return nil, err
 	}
-	shared, server := w.client(p, sharedTuning()), w.client(p, serverTuning())
-
-	client, err := wechat.New(wechat.Config{
-		BaseURL: p.Config.APIBaseURL, MaxConns: p.Config.Concurrency, Timeout: p.Config.SendTimeout,
-		Logger: p.Logger, Registerer: w.Registry,
-	})
-	if err != nil {
-		return nil, err
+	ctx = context.WithoutCancel(ctx)
+	admin := &listener{name: "admin listener"}
+	p.stops.add(admin.name, admin.stop)
+	p.shared = p.client(sharedTuning())
+	for _, step := range []struct {
+		wanted bool
+		start  func(context.Context) error
+	}{
+		{true, p.startWeChat}, {sends, p.startWorker}, {true, p.startRelay}, {true, p.startRetention}, {listens, p.startGateway},
+	} {
+		if !step.wanted {
+			continue
+		}
+		if err := step.start(ctx); err != nil {
+			return nil, err
+		}
 	}
-	w.stops.add("WeChat client", func(context.Context) error { client.Close(); return nil })
-
-	apps, err := w.apps(p, client, shared)
-	if err != nil {
-		return nil, err
-	}
-	def, _ := p.Config.App("")
-	w.Worker, err = worker.New(worker.Config{
-		Apps: apps, DefaultApp: def.AppID, Store: p.Store, Sender: client, Redis: shared, ServerRedis: server,
-		Concurrency: p.Config.Concurrency, SendTimeout: p.Config.SendTimeout, InDoubtWait: p.Config.InDoubtWait,
-		MaxAttempts: p.Config.MaxAttempts, MaxAge: p.Config.MaxAge, Logger: p.Logger, Registerer: w.Registry,
-	})
-	if err != nil {
-		return nil, err
-	}
-	if err := w.Worker.Start(ctx); err != nil {
-		return nil, err
-	}
-	w.stops.add("worker", w.Worker.Stop)
-
-	w.Relay, err = producer.NewRelay(producer.RelayConfig{
-		Store: p.Store, Redis: shared, DefaultApp: def.AppID, Payload: producer.PayloadMode(p.Config.TaskPayload),
-		InDoubtWait: p.Config.InDoubtWait, Logger: p.Logger, Registerer: w.Registry,
-	})
-	if err != nil {
-		return nil, err
-	}
-	if err := w.Relay.Start(ctx); err != nil {
-		return nil, err
-	}
-	w.stops.add("relay", w.Relay.Stop)
-	if err := w.retention(ctx, p); err != nil {
-		return nil, err
-	}
-	return w, w.admin(ctx, p)
+	return p, p.startAdmin(ctx, admin)
 }
 
-// retention lets the process whose relay leads forget what is old.
-func (w *Worker) retention(ctx context.Context, p Parts) error {
+func (p *Process) startRelay(ctx context.Context) (err error) {
+	cfg := p.parts.Config
+	p.Relay, err = producer.NewRelay(producer.RelayConfig{
+		Store: p.parts.Store, Redis: p.shared, DefaultApp: p.defaultApp(), Payload: producer.PayloadMode(cfg.TaskPayload),
+		InDoubtWait: cfg.InDoubtWait, Logger: p.parts.Logger, Registerer: p.Registry,
+	})
+	if err != nil {
+		return err
+	}
+	p.stops.add("relay", p.Relay.Stop)
+	return p.Relay.Start(ctx)
+}
+
+// startRetention lets the process whose relay leads forget what is old.
+func (p *Process) startRetention(ctx context.Context) error {
+	cfg := p.parts.Config
 	r, err := producer.NewRetention(producer.RetentionConfig{
-		Store: p.Store, Leads: func() bool { return w.Relay.Health().Leader },
-		Data: p.Config.DataRetention, Finished: p.Config.Retention, Dead: p.Config.DeadRetention,
-		Logger: p.Logger, Registerer: w.Registry,
+		Store: p.parts.Store, Leads: p.leads,
+		Data: cfg.DataRetention, Finished: cfg.Retention, Dead: cfg.DeadRetention,
+		Logger: p.parts.Logger, Registerer: p.Registry,
 	})
 	if err != nil {
 		return err
 	}
-	if err := r.Start(ctx); err != nil {
-		return err
-	}
-	w.stops.add("retention", r.Stop)
-	return nil
+	p.stops.add("retention", r.Stop)
+	return r.Start(ctx)
 }
 
-// Stop ends the process in order: no new work, calls in flight finished and
-// written, connections closed.
-func (w *Worker) Stop(ctx context.Context) error { return w.stops.run(ctx) }
+// leads reports whether this process does what one process of all does.
+func (p *Process) leads() bool { return p.Relay.Health().Leader }
 
-func (w *Worker) client(p Parts, t config.RedisTuning) redis.UniversalClient {
-	c := p.Redis(t)
-	w.stops.add("Redis client", func(ctx context.Context) error {
+func (p *Process) defaultApp() string {
+	def, _ := p.parts.Config.App("")
+	return def.AppID
+}
+
+// Stop ends the process in order: nothing new is let in, what is under way is
+// finished and written, connections are closed. Until its end the admin listener
+// tells that the process is not ready.
+func (p *Process) Stop(ctx context.Context) error {
+	p.draining.Store(true)
+	return p.stops.run(ctx)
+}
+
+func (p *Process) client(t config.RedisTuning) redis.UniversalClient {
+	c := p.parts.Redis(t)
+	p.stops.add("Redis client", func(ctx context.Context) error {
 		// With ctx over the servers may still run, and asynq's subscriber does not
 		// survive that its client closes. The process ends anyway.
 		if ctx.Err() == nil {
@@ -156,60 +171,6 @@ func (w *Worker) client(p Parts, t config.RedisTuning) redis.UniversalClient {
 		}
 		return nil
 	})
-	return c
-}
-
-// apps makes the token manager of every app.
-func (w *Worker) apps(p Parts, client *wechat.Client, shared redis.UniversalClient) ([]worker.App, error) {
-	cache, err := tokencache.New(tokencache.Config{Redis: shared})
-	if err != nil {
-		return nil, err
-	}
-	apps := make([]worker.App, 0, len(p.Config.Apps))
-	for _, a := range p.Config.Apps {
-		tokens, err := w.tokens(p, a, client, cache)
-		if err != nil {
-			return nil, fmt.Errorf("token of app %s: %w", a.AppID, err)
-		}
-		apps = append(apps, worker.App{
-			ID: a.AppID, Tokens: tokens, MaxSendRate: a.MaxSendRate,
-			MiniprogramState: string(a.MiniprogramState), Lang: string(a.Lang), OnlyTo: a.OnlyTo,
-		})
-	}
-	return apps, nil
-}
-
-// tokens is the token manager of one app.
-func (w *Worker) tokens(p Parts, a config.App, client *wechat.Client, cache wechat.Cache) (*wechat.Tokens, error) {
-	cfg := wechat.TokensConfig{
-		App:    wechat.App{AppID: a.AppID, Secret: a.Secret.Reveal()},
-		Client: client, Cache: cache, Logger: p.Logger, Registerer: w.Registry,
-	}
-	switch a.TokenSource.Kind {
-	case config.TokenStable:
-		cfg.Source = wechat.SourceStable
-	case config.TokenClassic:
-		cfg.Source = wechat.SourceClassic
-	case config.TokenForeign:
-		key := a.TokenSource.Foreign
-		cfg.Source, cfg.Foreign = wechat.SourceForeign, tokencache.NewForeign(w.otherRedis(key), key.Key)
-	}
-	if key := a.TokenMirror; !key.IsZero() {
-		cfg.Mirror = tokencache.NewMirror(w.otherRedis(key), key.Key)
-	}
-	tokens, err := wechat.NewTokens(cfg)
-	if err != nil {
-		return nil, err
-	}
-	tokens.Start()
-	w.stops.add("token of app "+a.AppID, tokens.Stop)
-	return tokens, nil
-}
-
-// otherRedis is a client of a Redis that is not ours.
-func (w *Worker) otherRedis(key config.RedisKey) redis.UniversalClient {
-	c := key.Redis.NewClient(sharedTuning())
-	w.stops.add("Redis client of a shared token", func(context.Context) error { return c.Close() })
 	return c
 }
 

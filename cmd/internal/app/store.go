@@ -10,6 +10,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/cmd/internal/config"
 	"github.com/wxnotify/wxnotify/producer"
+	"github.com/wxnotify/wxnotify/producer/callback"
 	"github.com/wxnotify/wxnotify/store"
 	"github.com/wxnotify/wxnotify/store/postgres"
 	"github.com/wxnotify/wxnotify/store/sqlite"
@@ -20,11 +21,17 @@ import (
 // producer declare that they need, and what the commands need.
 type Store interface {
 	worker.Store
+	ProducerStore
+	CommandStore
+	Database
+}
+
+// ProducerStore is what the front doors and the loops behind them need.
+type ProducerStore interface {
 	producer.Store
 	producer.RelayStore
 	producer.RetentionStore
-	CommandStore
-	Database
+	callback.Store
 }
 
 // CommandStore is what commands show and change.

@@ -148,6 +148,10 @@ func TestFaultsOfApps(t *testing.T) {
 			want: []string{"apps[0].appid (file c.yaml:2): is required"},
 		},
 		{
+			name: "an appid without a value", file: "apps:\n  - default: true\n    appid:\n",
+			want: []string{"apps[0].appid (file c.yaml:3): is required"},
+		},
+		{
 			name: "an app that is text", file: "apps:\n  - wxa\n",
 			want: []string{"apps[0] (file c.yaml:2): must be a list of KEY: VALUE lines"},
 		},

@@ -3,6 +3,8 @@ package config
 import (
 	"fmt"
 	"strings"
+
+	"github.com/goccy/go-yaml/ast"
 )
 
 // ItemDefinition describes one key of an item of a list in the file: of an app
@@ -102,8 +104,9 @@ func readItem[T any](l *loader, d *draft, into *T, name string, item entry, tabl
 		r.keys[e.key], r.lines[e.key] = e, e.line
 	}
 	for _, s := range table {
-		if _, here := r.keys[s.Key]; s.required && !here {
-			l.fault(name+"."+s.Key, l.at(item.line), "is required")
+		if e, here := r.keys[s.Key]; s.required && (!here || absent(e.value)) {
+			l.fault(name+"."+s.Key, l.at(max(item.line, e.line)), "is required")
+			delete(r.keys, s.Key)
 		}
 		r.read(s)
 	}
@@ -114,6 +117,12 @@ func readItem[T any](l *loader, d *draft, into *T, name string, item entry, tabl
 		}
 	}
 	return r.lines
+}
+
+// absent reports whether a key stands there without a value.
+func absent(node ast.Node) bool {
+	_, null, _ := plain(node)
+	return null
 }
 
 // sections are the mappings that an item of the table may hold.

@@ -1,0 +1,120 @@
+package app
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/wxnotify/wxnotify/cmd/internal/config"
+	"github.com/wxnotify/wxnotify/producer"
+	"github.com/wxnotify/wxnotify/producer/callback"
+	"github.com/wxnotify/wxnotify/producer/gateway"
+)
+
+// startGateway starts producers' API and WeChat's message push, on one listener
+// or on one each. Their loops run before the listeners accept and end after
+// them.
+func (p *Process) startGateway(ctx context.Context) error {
+	client, err := p.newClient()
+	if err != nil {
+		return err
+	}
+	p.stops.add("producer", func(context.Context) error { return client.Close() })
+	push, err := p.startCallback(ctx)
+	if err != nil {
+		return err
+	}
+	api, err := gateway.New(p.gatewayConfig(client))
+	if err != nil {
+		return err
+	}
+	p.stops.add("gateway", api.Drain)
+
+	cfg := p.parts.Config
+	mux := http.NewServeMux()
+	mux.Handle("/", api.Handler())
+	if cfg.CallbackAddr == "" {
+		mux.Handle(callback.Pattern, push)
+	}
+	if p.ListenAddr, err = p.serve(ctx, "gateway listener", "LISTEN_ADDR", cfg.ListenAddr, mux); err != nil {
+		return err
+	}
+	if p.CallbackAddr = p.ListenAddr; cfg.CallbackAddr == "" {
+		return nil
+	}
+	mux = http.NewServeMux()
+	mux.Handle(callback.Pattern, push)
+	p.CallbackAddr, err = p.serve(ctx, "callback listener", "CALLBACK_ADDR", cfg.CallbackAddr, mux)
+	return err
+}
+
+// serve starts a listener that anybody may reach.
+func (p *Process) serve(ctx context.Context, name, setting, addr string, h http.Handler) (bound string, err error) {
+	logger := p.parts.Logger.Named("http")
+	l := &listener{name: name}
+	p.stops.add(name, l.stop)
+	return l.serve(ctx, setting, addr, gateway.NewServer(gateway.ServerConfig{Handler: h, Logger: logger}), logger)
+}
+
+// newClient is what accepts for all producers: the gateway names the right one
+// with each notification.
+func (p *Process) newClient() (*producer.Client, error) {
+	cfg := p.parts.Config
+	return producer.New(producer.Config{
+		Redis: p.shared, Store: p.parts.Store, DefaultApp: p.defaultApp(),
+		MaxAge: cfg.MaxAge, Payload: producer.PayloadMode(cfg.TaskPayload), Wake: p.Relay.Wake,
+		Logger: p.parts.Logger, Registerer: p.Registry,
+	})
+}
+
+func (p *Process) gatewayConfig(client *producer.Client) gateway.Config {
+	cfg := p.parts.Config
+	c := gateway.Config{
+		DefaultApp: p.defaultApp(), Client: client,
+		Logger: p.parts.Logger.Named("gateway"), Registerer: p.Registry,
+	}
+	for _, a := range cfg.Apps {
+		c.Apps = append(c.Apps, gateway.App{ID: a.AppID})
+	}
+	for _, q := range cfg.Producers {
+		c.Producers = append(c.Producers, gatewayProducer(q))
+	}
+	return c
+}
+
+func gatewayProducer(q config.Producer) gateway.Producer {
+	made := gateway.Producer{
+		Name: q.Name, Apps: q.Apps, Templates: q.Templates, Rate: float64(q.Rate), DefaultWait: q.Wait,
+	}
+	for _, k := range q.Keys {
+		made.Keys = append(made.Keys, gateway.KeyHash(k))
+	}
+	for _, r := range q.Rights {
+		made.Rights = append(made.Rights, gateway.Right(r))
+	}
+	return made
+}
+
+// startCallback starts the loops that apply what WeChat pushes, also in a
+// process whose apps receive nothing: the inbox is all processes'.
+func (p *Process) startCallback(ctx context.Context) (*callback.Handler, error) {
+	cfg := p.parts.Config
+	apps := map[string]callback.AppConfig{}
+	for _, a := range cfg.Apps {
+		if !a.Callback.Receives() {
+			continue
+		}
+		apps[a.AppID] = callback.AppConfig{
+			Token: a.Callback.Token.Reveal(), AESKey: a.Callback.AESKey.Reveal(), Plaintext: a.Callback.Plaintext,
+			ForwardURL: a.Callback.ForwardURL, ConsentPrimary: callback.ConsentSource(a.ConsentSource),
+		}
+	}
+	h, err := callback.New(callback.Config{
+		Apps: apps, Store: p.parts.Store, InDoubtWait: cfg.InDoubtWait,
+		Logger: p.parts.Logger.Named("callback"), Registerer: p.Registry,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.stops.add("callback", h.Stop)
+	return h, h.Start(ctx)
+}

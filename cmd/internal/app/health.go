@@ -1,0 +1,94 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/wxnotify/wxnotify/worker"
+)
+
+// healthz fails only when a loop stopped turning: a backlog or a store that is
+// away is no reason to be killed, and the loops of a process that ends may rest.
+func (p *Process) healthz(rw http.ResponseWriter, _ *http.Request) {
+	turned := p.Relay.Health().Turned
+	if turned.IsZero() {
+		turned = p.started
+	}
+	stands := p.Worker != nil && !p.Worker.Alive() || time.Since(turned) > relaySilence
+	if stands && !p.draining.Load() {
+		http.Error(rw, "a loop stopped turning", http.StatusServiceUnavailable)
+		return
+	}
+	_, _ = rw.Write([]byte("ok\n"))
+}
+
+// relaySilence is longer than the longest turn of Relay, which is bounded by
+// half a minute, and its longest pause.
+const relaySilence = time.Minute
+
+// readyzTimeout bounds the question to the store.
+const readyzTimeout = 3 * time.Second
+
+// readyz is 503 only when this process cannot do its own part: the store is
+// away or has another schema, or the process is about to end. A paused app is
+// degraded, not unready.
+func (p *Process) readyz(rw http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), readyzTimeout)
+	defer cancel()
+	body := struct {
+		Ready    bool              `json:"ready"`
+		Reason   string            `json:"reason,omitempty"`
+		Degraded []worker.Degraded `json:"degraded"`
+	}{Reason: p.unready(ctx), Degraded: p.degraded(ctx)}
+	body.Ready = body.Reason == ""
+	rw.Header().Set("Content-Type", "application/json")
+	if !body.Ready {
+		rw.WriteHeader(http.StatusServiceUnavailable)
+	}
+	_ = json.NewEncoder(rw).Encode(body)
+}
+
+// unready says why this process cannot do its part; "" when it can.
+func (p *Process) unready(ctx context.Context) string {
+	switch err := p.parts.Store.Ping(ctx); {
+	case p.draining.Load():
+		return "the process is about to end"
+	case err != nil:
+		return "the store does not answer"
+	case p.Worker != nil && p.Worker.StoreAway():
+		return "answers are held until the store takes them"
+	}
+	if err := checkSchema(ctx, p.parts.Store); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+// degraded lists what does not work as it should and is not this process's to
+// mend.
+func (p *Process) degraded(ctx context.Context) []worker.Degraded {
+	list := []worker.Degraded{}
+	if p.Worker != nil {
+		list = append(list, p.Worker.Degraded()...)
+	}
+	return append(list, p.pausedTemplates(ctx)...)
+}
+
+// pausedTemplates wait for a person: nothing resumes them by itself.
+func (p *Process) pausedTemplates(ctx context.Context) []worker.Degraded {
+	pauses, err := p.parts.Store.PausedTemplates(ctx, "")
+	if err != nil {
+		return nil // the ping says so
+	}
+	var out []worker.Degraded
+	for _, t := range pauses {
+		out = append(out, worker.Degraded{
+			Part: "template", App: t.App, Since: t.Since,
+			Reason: fmt.Sprintf("template %s is paused after errcode %d; resume it with wxnotify templates resume", t.TemplateID, t.Errcode),
+		})
+	}
+	return out
+}
