@@ -50,6 +50,12 @@ type Ledger interface {
 	ReviewReceipts(ctx context.Context, limit int) (n, found int, err error)
 }
 
+// ConsentLedger is a Store that counts consents.
+type ConsentLedger interface {
+	// RecordConsents counts each event once, however often it is recorded.
+	RecordConsents(ctx context.Context, events []store.ConsentEvent) ([]store.ConsentRecorded, error)
+}
+
 // ConsentSource is who counts the consents of an app. The other one only fills
 // gaps, since both tell of the same tap.
 type ConsentSource string
@@ -87,6 +93,9 @@ type Config struct {
 	// InDoubtWait is IN_DOUBT_WAIT: how long after its attempt a receipt may
 	// come and still settle a doubt. Default: 90 s.
 	InDoubtWait time.Duration
+	// LongTerm tells whether a template is a long-term one. It is called for each
+	// consent and must be quick. Default: none is.
+	LongTerm func(appID, templateID string) bool
 	// Transport carries forwarded events. Default: one of its own, which honours
 	// HTTPS_PROXY and its like.
 	Transport http.RoundTripper
