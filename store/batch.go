@@ -33,9 +33,10 @@ type Results struct {
 }
 
 // Claim asks for the right to send: state queued or retrying, this generation,
-// due, not overdue, bound, template not paused. It moves the notification to
-// sending, adds one to Seq, sets Owner and a lease of Lease from the database's
-// now, clears HandoverAt and joins the binding.
+// due, not overdue, bound, template not paused, and NoConsent send or an entry of
+// the ledger that is not empty. It moves the notification to sending, adds one to
+// Seq, sets Owner and a lease of Lease from the database's now, clears HandoverAt,
+// joins the binding and notes what the ledger says.
 type Claim struct {
 	ID         uuid.UUID
 	Generation int
@@ -62,6 +63,14 @@ type Claimed struct {
 // settlement with outcome OutcomeInDoubt applies only from sending. A
 // settlement that was written before (the attempt exists with a known outcome)
 // changes nothing and is answered Applied.
+//
+// Into waiting it leads only while there is something to wait for: no binding, a
+// paused template, or no consent given since the claim. Otherwise it leads to
+// retrying at once, with Requeue, because nobody would wake the notification.
+//
+// It keeps the ledger: State sent takes one message off the balance, Refused
+// empties the entry of what was allowed before the claim, and an attempt in doubt
+// or unsure is noted.
 type Settlement struct {
 	ID      uuid.UUID
 	Seq     int
@@ -81,6 +90,13 @@ type Settlement struct {
 	// DueAt plus HandoverGrace, in case that delivery is lost. Only for retrying.
 	Requeue bool
 	Spend   bool // adds one to Spent
+	// Refused: WeChat says that no consent is left (43101). State is waiting or
+	// dead then, unless another attempt since acceptance or the last replay was in
+	// doubt or unsure: what was left may have been used by that one. Then the
+	// settlement leads to sent, assumed, if the ledger showed exactly one message
+	// left before that attempt and nothing else touched the entry since, and to
+	// dead, class fault, reason in_doubt, if not.
+	Refused bool
 	Unsure  bool // adds one to Unsure
 	Assumed bool
 	// SuspectBinding marks the binding that led to this openid as suspect.
@@ -106,8 +122,10 @@ type Settled struct {
 	// Applied: the attempt is on record and the notification moved (or had
 	// moved by an earlier delivery of the same settlement).
 	Applied bool
-	// State and Generation are those of the row afterwards.
+	// State, Class, Reason and Generation are those of the row afterwards.
 	State      State
+	Class      Class
+	Reason     Reason
 	Generation int
 }
 
@@ -126,8 +144,9 @@ type Release struct {
 
 // Move changes a notification without an attempt: from queued or retrying in
 // this generation (a replay: from dead; to cancelled also from waiting) to
-// State. To waiting for template_paused it applies only while the template is
-// paused: nobody would wake the notification otherwise.
+// State. To waiting it applies only while there is something to wait for: no
+// binding, no consent on the ledger, a paused template. Nobody would wake the
+// notification otherwise.
 type Move struct {
 	ID         uuid.UUID
 	Generation int

@@ -15,7 +15,7 @@ import (
 // refuse is refused by both. Their errors name the field, never its value.
 
 // Filled returns the acceptance with its defaults filled in, or what is wrong
-// with it: state queued, receipt none, priority default, duplicates avoid.
+// with it: state queued, receipt none, priority default, duplicates avoid, no consent send, release newest.
 func (a Acceptance) Filled() (Acceptance, error) {
 	n := &a.Notification
 	if n.State == "" {
@@ -30,6 +30,12 @@ func (a Acceptance) Filled() (Acceptance, error) {
 	if n.Duplicates == "" {
 		n.Duplicates = DuplicatesAvoid
 	}
+	if n.NoConsent == "" {
+		n.NoConsent = NoConsentSend
+	}
+	if n.ReleaseOrder == "" {
+		n.ReleaseOrder = ReleaseNewest
+	}
 	switch n.State {
 	case Queued, Waiting, Dead, Expired, Cancelled:
 	case Sending, Retrying, InDoubt, Sent:
@@ -42,6 +48,8 @@ func (a Acceptance) Filled() (Acceptance, error) {
 		return a, errors.New("a notification with both a user id and an openid")
 	case !n.State.Final() && n.UserID == "" && n.OpenID == "":
 		return a, errors.New("a notification without an addressee")
+	case n.Wait < 0:
+		return a, errors.New("a notification with a negative wait")
 	case !n.State.Final() && n.ExpiresAt.IsZero() && a.MaxAge <= 0:
 		return a, errors.New("a notification without an end: neither ExpiresAt nor MaxAge")
 	}
@@ -114,6 +122,9 @@ func (s Settlement) check() error {
 	}
 	if s.Seq <= 0 || s.Attempt.Outcome == "" {
 		return errors.New("no seq or no outcome")
+	}
+	if s.Refused && s.State != Waiting && s.State != Dead {
+		return fmt.Errorf("a refused attempt cannot end in %q", string(s.State))
 	}
 	return checkText("field", s.Field, "errmsg", s.Attempt.Errmsg, "rid", s.Attempt.RID, "outcome", s.Attempt.Outcome)
 }

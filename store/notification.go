@@ -71,6 +71,9 @@ type Notification struct {
 	LeaseUntil time.Time // of the claim; zero when not sending
 	DueAt      time.Time // not sent before; for in_doubt: resolved then
 	ExpiresAt  time.Time // not sent after
+	// WaitUntil is when it stops waiting for a binding or a consent: Wait after it
+	// was due first, and not after ExpiresAt. Zero: it does not wait for them.
+	WaitUntil time.Time
 	// HandoverAt is when Relay puts the task on the queue (again); zero means
 	// that the task is there and nobody needs to look.
 	HandoverAt time.Time
@@ -111,6 +114,9 @@ type Look struct {
 	Address string
 	// Paused is the reason of the pause on this template; "" means none.
 	Paused string
+	// Consent is what the ledger says of Address and the template: only Known,
+	// LongTerm and Balance.
+	Consent Consent
 	// Now is the database's clock at the time of the look.
 	Now time.Time
 }
@@ -120,6 +126,10 @@ func (l Look) Due() bool { return !l.DueAt.After(l.Now) }
 
 // Overdue reports whether the time to send it is over, by the database's clock.
 func (l Look) Overdue() bool { return !l.ExpiresAt.After(l.Now) }
+
+// MayWait reports whether it may wait for a binding or a consent, by the
+// database's clock.
+func (l Look) MayWait() bool { return l.WaitUntil.After(l.Now) }
 
 // LeaseLeft is how long the claim of a notification that is being sent still
 // lasts; zero or less means that its owner fell silent.
@@ -226,4 +236,6 @@ type Acceptance struct {
 	// enqueue it as soon as it is due; a producer that enqueues by itself gives
 	// HandoverGrace.
 	HandoverIn time.Duration
+	// Webhook are the events that the producer is told of.
+	Webhook WebhookSet
 }

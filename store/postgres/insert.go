@@ -19,14 +19,16 @@ const insertSQL = `
 	INSERT INTO notifications (
 		id, app, producer, ref, content_hash, template_id, page, user_id, open_id, data,
 		lang, miniprogram_state, priority, duplicates, payload, queue,
-		state, class, reason, errcode, errmsg, field, receipt, generation,
-		due_at, expires_at, handover_at, created_at, updated_at, finished_at)
+		state, class, reason, errcode, errmsg, field, receipt, generation, webhook,
+		wait_us, no_consent, release_order,
+		due_at, expires_at, wait_until, handover_at, created_at, updated_at, finished_at)
 	SELECT
 		id, app, producer, ref, content_hash, template_id, page, user_id, open_id, data::json,
 		lang, miniprogram_state, priority, duplicates, payload, queue,
-		state, class, reason, errcode, errmsg, field, receipt, generation,
-		due.at,
-		coalesce(expires_at, due.at + max_age * interval '1 microsecond'),
+		state, class, reason, errcode, errmsg, field, receipt, generation, webhook,
+		wait, no_consent, release_order,
+		due.at, ends.at,
+		CASE WHEN wait > 0 THEN least(due.at + wait * interval '1 microsecond', ends.at) END,
 		CASE WHEN state = 'queued' THEN due.at + handover_in * interval '1 microsecond' END,
 		now(), now(),
 		CASE WHEN state IN ('dead', 'expired', 'cancelled') THEN now() END
@@ -34,13 +36,16 @@ const insertSQL = `
 		$1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
 		$11::text[], $12::text[], $13::text[], $14::text[], $15::bytea[], $16::text[],
 		$17::text[], $18::text[], $19::text[], $20::int[], $21::text[], $22::text[], $23::text[], $24::int[],
-		$25::timestamptz[], $26::bigint[], $27::timestamptz[], $28::bigint[], $29::bigint[]
+		$25::timestamptz[], $26::bigint[], $27::timestamptz[], $28::bigint[], $29::bigint[], $30::smallint[],
+		$31::bigint[], $32::text[], $33::text[]
 	) WITH ORDINALITY AS a (
 		id, app, producer, ref, content_hash, template_id, page, user_id, open_id, data,
 		lang, miniprogram_state, priority, duplicates, payload, queue,
 		state, class, reason, errcode, errmsg, field, receipt, generation,
-		due_at, delay, expires_at, max_age, handover_in, place)
+		due_at, delay, expires_at, max_age, handover_in, webhook,
+		wait, no_consent, release_order, place)
 	CROSS JOIN LATERAL (SELECT coalesce(a.due_at, now() + a.delay * interval '1 microsecond')) AS due (at)
+	CROSS JOIN LATERAL (SELECT coalesce(a.expires_at, due.at + a.max_age * interval '1 microsecond')) AS ends (at)
 	ORDER BY producer, ref, place
 	ON CONFLICT DO NOTHING`
 
@@ -164,8 +169,10 @@ type columns struct {
 	lang, miniprogram, priority, duplicates, queue         []string
 	state, class, reason, errmsg, field, receipt           []string
 	errcode, generation                                    []int
+	webhook                                                []int16
 	due, expires                                           []*time.Time
-	delay, maxAge, handoverIn                              []int64
+	delay, maxAge, handoverIn, wait                        []int64
+	noConsent, releaseOrder                                []string
 }
 
 func acceptanceColumns(acceptances []store.Acceptance) (*columns, error) {
@@ -193,7 +200,9 @@ func acceptanceColumns(acceptances []store.Acceptance) (*columns, error) {
 		c.generation = append(c.generation, n.Generation)
 		c.due, c.expires = append(c.due, nullTime(n.DueAt)), append(c.expires, nullTime(n.ExpiresAt))
 		c.delay, c.maxAge = append(c.delay, a.Delay.Microseconds()), append(c.maxAge, a.MaxAge.Microseconds())
-		c.handoverIn = append(c.handoverIn, a.HandoverIn.Microseconds())
+		c.handoverIn, c.webhook = append(c.handoverIn, a.HandoverIn.Microseconds()), append(c.webhook, int16(a.Webhook))
+		c.wait, c.noConsent = append(c.wait, n.Wait.Microseconds()), append(c.noConsent, string(n.NoConsent))
+		c.releaseOrder = append(c.releaseOrder, string(n.ReleaseOrder))
 	}
 	return c, nil
 }
@@ -204,7 +213,8 @@ func (c *columns) args() []any {
 		c.id, c.app, c.producer, c.ref, c.hash, c.template, c.page, c.user, c.openID, c.data,
 		c.lang, c.miniprogram, c.priority, c.duplicates, c.payload, c.queue,
 		c.state, c.class, c.reason, c.errcode, c.errmsg, c.field, c.receipt, c.generation,
-		c.due, c.delay, c.expires, c.maxAge, c.handoverIn,
+		c.due, c.delay, c.expires, c.maxAge, c.handoverIn, c.webhook,
+		c.wait, c.noConsent, c.releaseOrder,
 	}
 }
 

@@ -64,6 +64,10 @@ type Store interface { //nolint:interfacebloat // the union of what all users de
 	SetMark(ctx context.Context, m store.Mark) error
 	Pushed(ctx context.Context, app string) error
 
+	TakeWebhooks(ctx context.Context, producer string, lease time.Duration, limit int) ([]store.WebhookDelivery, error)
+	SettleWebhooks(ctx context.Context, results []store.WebhookResult) error
+	DeleteWebhooks(ctx context.Context, age time.Duration, limit int) (int, error)
+
 	BlankData(ctx context.Context, age time.Duration, limit int) (int, error)
 	DeleteFinished(ctx context.Context, age time.Duration, limit int) (int, error)
 	DeleteDead(ctx context.Context, age time.Duration, limit int) (int, error)
@@ -136,6 +140,9 @@ func Run(t *testing.T, open func(t testing.TB) Store) {
 		"requeue":                       testRequeue,
 		"requeue too late":              testRequeueTooLate,
 		"mark":                          testMark,
+		"webhook events":                testWebhookEvents,
+		"webhook replay":                testWebhookReplay,
+		"webhook tries":                 testWebhookTries,
 		"bind":                          testBind,
 		"bind moves":                    testBindMoves,
 		"bind contradictions":           testBindContradictions,

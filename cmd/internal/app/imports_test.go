@@ -41,6 +41,7 @@ var allowed = map[string][]string{
 	"producer":          {"store", "worker/task"},
 	"producer/callback": {"store"},
 	"producer/template": {"store"},
+	"producer/webhook":  {"store"},
 	"producer/gateway":  {"producer", "producer/callback", "producer/template", "store", "worker/task", "worker/wechat"},
 
 	"cmd/internal/config": {"producer/template", "store", "worker/task"},

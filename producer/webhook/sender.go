@@ -1,0 +1,242 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/wxnotify/wxnotify/store"
+)
+
+// backoff are the pauses after each try that failed: ten tries in 24 hours.
+var backoff = []time.Duration{
+	5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute, 30 * time.Minute,
+	time.Hour, 3 * time.Hour, 7 * time.Hour, 12 * time.Hour,
+}
+
+const (
+	// leaseMargin is what a lease has beyond the request, to write its result.
+	leaseMargin = 30 * time.Second
+	// giveUpAge is how long a delivery is kept that nobody takes, because its
+	// producer is no longer configured: longer than all tries take.
+	giveUpAge   = 48 * time.Hour
+	cleanPage   = 1000
+	cleanPause  = 10 * time.Minute
+	storePause  = 5 * time.Second // while the store is away
+	writeBounds = 20 * time.Second
+)
+
+// Sender tells producers. It is safe for concurrent use, and several processes
+// may run one on the same store.
+type Sender struct {
+	config      Config
+	client      *http.Client
+	subscribers []*subscriber
+	metrics     senderMetrics
+
+	mu      sync.Mutex
+	cancel  context.CancelFunc // nil until started
+	done    chan struct{}
+	stopped bool
+}
+
+// ErrStopped is returned when a Sender is started that was stopped.
+var ErrStopped = errors.New("webhook: stopped before")
+
+// New makes a Sender. It does not touch the network.
+func New(config Config) (*Sender, error) {
+	config = config.withDefaults()
+	if err := config.check(); err != nil {
+		return nil, err
+	}
+	metrics, err := newSenderMetrics(config.Registerer)
+	if err != nil {
+		return nil, fmt.Errorf("webhook: register metrics: %w", err)
+	}
+	s := &Sender{config: config, metrics: metrics, client: newClient(config.Allow, config.Timeout, config.Concurrency)}
+	for _, sub := range config.Subscriptions {
+		signer, err := newSigner(sub.Secret)
+		if err != nil {
+			return nil, err
+		}
+		u, err := url.Parse(sub.URL)
+		if err != nil {
+			return nil, errors.New("webhook: a URL cannot be parsed")
+		}
+		if sub.Events == 0 {
+			sub.Events = store.NewWebhookSet(store.WebhookEvents...)
+		}
+		s.subscribers = append(s.subscribers, &subscriber{
+			Subscription: sub, Sender: s, signer: signer,
+			log: config.Logger.With(zap.String("producer", sub.Producer), zap.String("host", u.Host)),
+		})
+	}
+	return s, nil
+}
+
+// Start lets the Sender run until Stop or until ctx is done. Started again it
+// does nothing.
+func (s *Sender) Start(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped {
+		return ErrStopped
+	}
+	if s.cancel != nil {
+		return nil
+	}
+	ctx, s.cancel = context.WithCancel(ctx)
+	s.done = make(chan struct{})
+	go func() {
+		defer close(s.done)
+		var wg sync.WaitGroup
+		for _, sub := range s.subscribers {
+			wg.Go(func() { sub.run(ctx) })
+		}
+		wg.Go(func() { s.clean(ctx) })
+		wg.Wait()
+		s.client.CloseIdleConnections()
+	}()
+	return nil
+}
+
+// Stop takes no new deliveries, gives up the requests under way, which are made
+// again later, and waits at most as long as ctx. It may be called again, and
+// before Start.
+func (s *Sender) Stop(ctx context.Context) error {
+	s.mu.Lock()
+	s.stopped = true
+	cancel, done := s.cancel, s.done
+	s.mu.Unlock()
+	if cancel == nil {
+		return nil
+	}
+	cancel()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("webhook: stop: %w", ctx.Err())
+	}
+}
+
+// clean gives up what nobody is subscribed to any more.
+func (s *Sender) clean(ctx context.Context) {
+	for ctx.Err() == nil {
+		n, err := s.config.Store.DeleteWebhooks(ctx, giveUpAge, cleanPage)
+		s.metrics.deliveries.WithLabelValues(string(expired)).Add(float64(n))
+		if err != nil || n < cleanPage {
+			pause(ctx, cleanPause)
+		}
+	}
+}
+
+// subscriber tells one producer: its endpoint may be slow or away without any
+// other's noticing.
+type subscriber struct {
+	Subscription
+	*Sender
+	signer  *standardwebhooks.Webhook
+	log     *zap.Logger
+	failing bool // the last round's end; of one goroutine
+}
+
+func (s *subscriber) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		n, err := s.round(ctx)
+		switch {
+		case err != nil && ctx.Err() == nil:
+			// Who watches the store has said so already.
+			s.log.Debug("webhooks wait for the store", zap.Error(err))
+			pause(ctx, storePause)
+		case n < s.config.Concurrency:
+			pause(ctx, s.config.Interval)
+		}
+	}
+}
+
+// round makes one try of at most Concurrency deliveries and writes the results.
+func (s *subscriber) round(ctx context.Context) (n int, err error) {
+	deliveries, err := s.config.Store.TakeWebhooks(ctx, s.Producer, s.config.Timeout+leaseMargin, s.config.Concurrency)
+	if err != nil || len(deliveries) == 0 {
+		return 0, err
+	}
+	answers := make([]answer, len(deliveries))
+	var g errgroup.Group
+	for i, d := range deliveries {
+		if !s.Events.Has(d.Event) { // no longer wanted
+			answers[i] = answer{outcome: gone}
+			continue
+		}
+		g.Go(func() (err error) {
+			answers[i], err = s.post(ctx, d)
+			return err
+		})
+	}
+	err = g.Wait()
+	if ctx.Err() != nil {
+		return 0, ctx.Err() // cut off: the leases end and everything is tried again
+	}
+	if err != nil {
+		return 0, err
+	}
+	results := make([]store.WebhookResult, len(deliveries))
+	for i, d := range deliveries {
+		results[i] = s.result(d, answers[i])
+	}
+	s.tell(answers)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeBounds)
+	defer cancel()
+	return len(deliveries), s.config.Store.SettleWebhooks(ctx, results)
+}
+
+// result is what an answer means for a delivery.
+func (s *subscriber) result(d store.WebhookDelivery, a answer) store.WebhookResult {
+	s.metrics.tries.WithLabelValues(string(a.outcome)).Inc()
+	r := store.WebhookResult{ID: d.ID, Try: d.Try}
+	switch {
+	case a.outcome == taken:
+		s.metrics.deliveries.WithLabelValues(string(delivered)).Inc()
+	case a.outcome == gone, d.Try > len(backoff):
+		s.metrics.deliveries.WithLabelValues(string(givenUp)).Inc()
+		s.log.Warn("webhook given up", zap.Stringer("notification", d.NotificationID),
+			zap.String("event", string(d.Event)), zap.Int("tries", d.Try), zap.String("why", a.why))
+	default:
+		after := backoff[max(d.Try, 1)-1]
+		// A tenth of jitter, so that what failed together does not come back together.
+		r.Again = max(a.after, after-after/20+rand.N(after/10))
+	}
+	return r
+}
+
+// tell logs when an endpoint begins to fail and when it takes events again.
+func (s *subscriber) tell(answers []answer) {
+	failed := answers[len(answers)-1]
+	failing := failed.outcome != taken
+	switch {
+	case failing && !s.failing:
+		s.log.Warn("webhook fails", zap.String("outcome", string(failed.outcome)), zap.String("why", failed.why))
+	case !failing && s.failing:
+		s.log.Info("webhook works again")
+	}
+	s.failing = failing
+}
+
+// pause waits for d or the end.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
