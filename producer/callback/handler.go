@@ -174,7 +174,7 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, a *app) {
 func answer(w http.ResponseWriter, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
-	_, _ = io.WriteString(w, text) // who does not read the answer sends the push again
+	_, _ = io.WriteString(w, text) //nolint:gosec // plain text, and only to who signed it; who does not read it sends the push again
 }
 
 // refuse answers what has no effect. The answer does not say what was wrong: the
@@ -184,14 +184,8 @@ func (h *Handler) refuse(w http.ResponseWriter, a *app, k eventKind, why arrival
 	h.quiet.log(string(why), func() {
 		h.config.Logger.Warn("push refused", zap.String("app", a.id), zap.String("result", string(why)), zap.Error(err))
 	})
-	switch why {
-	case arrivedOversized:
-		http.Error(w, "too large", http.StatusRequestEntityTooLarge)
-	case arrivedMalformed:
-		http.Error(w, "malformed", http.StatusBadRequest)
-	default:
-		http.Error(w, "forbidden", http.StatusForbidden)
-	}
+	status := why.status()
+	http.Error(w, http.StatusText(status), status)
 }
 
 // stale refuses a signature of long ago. It comes after the signature was found

@@ -2,6 +2,7 @@ package callback
 
 import (
 	"errors"
+	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -35,6 +36,22 @@ const (
 	arrivedOversized   arrival = "oversized"
 	arrivedUnavailable arrival = "unavailable" // the store is away: WeChat sends it again
 )
+
+// status is the answer to a push that came to this.
+func (a arrival) status() int {
+	switch a {
+	case arrivedNew, arrivedAgain, arrivedIgnored:
+		return http.StatusOK
+	case arrivedForged, arrivedUndecrypted, arrivedPlain, arrivedStale:
+		return http.StatusForbidden
+	case arrivedMalformed:
+		return http.StatusBadRequest
+	case arrivedOversized:
+		return http.StatusRequestEntityTooLarge
+	case arrivedUnavailable:
+	}
+	return http.StatusServiceUnavailable
+}
 
 // effect is what became of an event afterwards, a label.
 type effect string
