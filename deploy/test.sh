@@ -74,6 +74,7 @@ main() {
 	# shellcheck disable=SC2206 # TEST_FLAGS is a list of words.
 	flags+=(${TEST_FLAGS:-})
 	step "go test ${flags[*]} $*" go test "${flags[@]}" "$@"
+	[[ $* != ./... ]] || client_side
 	[[ -n $quick || $* != ./... ]] || step "chaos, a few scenarios" chaos
 
 	if [[ -z $quick ]]; then
@@ -335,6 +336,32 @@ race_works() {
 	[[ $(go env CGO_ENABLED) != 1 ]] || return 0
 	cannot "no C compiler: the tests run without the race detector"
 	return 1
+}
+
+# client_side tests what runs in Mini Programs and in other back ends. Nothing
+# else here needs Node or a JDK: a machine without them, CI's too, says so and
+# goes on.
+client_side() {
+	if [[ $(node -p 'parseInt(process.versions.node) >= 18' 2>/dev/null) == true ]]; then
+		step "node --test deploy/miniprogram" mini_program
+	else
+		headline "tests of deploy/miniprogram: skipped, Node 18 or newer is not installed"
+	fi
+	if command -v javac >/dev/null && command -v java >/dev/null; then
+		step "deploy/java/test.sh" deploy/java/test.sh
+	else
+		headline "tests of deploy/java: skipped, no JDK is installed"
+	fi
+}
+
+# mini_program prints no more than the numbers when all is well.
+mini_program() {
+	local log=$work/tmp/node-log
+	node --test deploy/miniprogram/test/*.test.js >"$log" || {
+		cat "$log"
+		return 1
+	}
+	grep -E '(tests|pass|fail) [0-9]+$' "$log"
 }
 
 # chaos runs deploy/chaos.sh in a place that its PostgreSQL can reach. It starts

@@ -151,6 +151,28 @@ test('without a plan, or with one of yesterday, the templates come in turn', asy
   assert.deepEqual(world.dialogs, [[A, B, C], [D, A, B], [C, D, A]])
 })
 
+test('a plan from the future is one of a clock that was wrong', async () => {
+  const world = createWorld()
+  world.plan = { ask: [D] }
+  await prepared(world)
+  world.clock -= DAY
+  world.backEnd = away
+  await tap(world, await prepared(world))
+  assert.deepEqual(world.dialogs, [[A, B, C]])
+})
+
+test('plans of the latest twenty lists are kept', async () => {
+  const world = createWorld()
+  const subscriber = await prepared(world)
+  for (let i = 0; i < 30; i++) {
+    world.clock++
+    await subscriber.prepare([`template-${i}`])
+  }
+  const kept = Object.keys(JSON.parse(world.storage.get('wxnotify.plans')))
+  assert.equal(kept.length, 20)
+  assert.ok(kept.includes('template-29') && !kept.includes('template-9'))
+})
+
 test('one kind of template per dialog, whatever comes', async () => {
   const world = createWorld()
   world.plan = { ask: [A, B, C, D] }
@@ -224,6 +246,33 @@ test('reports are kept up to a bound, the newest ones', async () => {
   await subscriber.prepare()
   assert.equal(world.reports.length, 50)
   assert.ok(world.reports.every((r) => r.results[A] === 'accept'))
+})
+
+test('a report that failed is delivered in the same run, when the page comes again', async () => {
+  const world = createWorld()
+  const subscriber = await prepared(world)
+  const works = world.backEnd
+  for (const trouble of [() => ({ status: 503 }), away]) {
+    world.backEnd = trouble
+    await tap(world, subscriber)
+  }
+  world.backEnd = works
+  await subscriber.prepare()
+  assert.equal(world.reports.length, 2)
+})
+
+test('a report that is dropped while it is under way takes no other with it', async () => {
+  const world = createWorld()
+  const subscriber = await prepared(world)
+  let answer
+  world.api.request = ({ method, success }) => {
+    if (method === 'POST') answer = () => success({ statusCode: 204 })
+  }
+  for (let i = 0; i < 51; i++) await tap(world, subscriber)
+  world.api.request = ({ fail }) => fail({})
+  answer()
+  await settled()
+  assert.equal(JSON.parse(world.storage.get('wxnotify.reports')).length, 50)
 })
 
 test('a report that the back end may have forgotten is not repeated', async () => {

@@ -14,7 +14,7 @@ public class WxnotifyException extends RuntimeException {
     private final String problem;
 
     WxnotifyException(String operation, int status, String code, long retryAfter, String problem, Throwable cause) {
-        super("wxnotify: " + operation + ": " + (status == 0 ? "no answer" : status + " " + code), cause);
+        super("wxnotify: " + operation + ": " + (status == 0 ? "no answer" : (status + " " + code).trim()), cause);
         this.status = status;
         this.code = code;
         this.retryAfter = retryAfter;

@@ -169,7 +169,7 @@ public final class WxnotifyTest {
             try (FakeGateway gateway = new FakeGateway()) {
                 gateway.next.add(new FakeGateway.Answer(502, "<html>bad gateway</html>", null));
                 WxnotifyException other = Check.refused(() -> controller(gateway, FakeGateway.KEY).plan("T1", 3));
-                Check.equal(other.getMessage(), "wxnotify: consent plan: 502 ");
+                Check.equal(other.getMessage(), "wxnotify: consent plan: 502");
             }
         });
     }
@@ -288,7 +288,8 @@ public final class WxnotifyTest {
                     }
                     Check.equal(rig.gateway.requests.size(), 20);
                     Check.equal(rig.outbox.count("pending"), 2L);
-                    Check.equal(rig.row(0).error, "wxnotify: batch: " + status + " some_code");
+                    // HttpURLConnection keeps the body of a 401 to itself.
+                    Check.equal(rig.row(0).error, "wxnotify: batch: " + status + (status == 401 ? "" : " some_code"));
                     rig.job.run();
                     Check.equal(rig.outbox.count("accepted"), 2L);
                 }
@@ -315,14 +316,15 @@ public final class WxnotifyTest {
         });
         Check.test("an answer that is lost costs no second message", () -> {
             try (Rig rig = new Rig()) {
-                rig.gateway.dropped = 3; // HttpURLConnection may repeat a POST by itself
+                rig.gateway.dropped = 1;
                 rig.add(3);
-                for (int i = 0; i < 10 && rig.outbox.count("accepted") < 3; i++) {
-                    rig.job.run();
-                    rig.outbox.now += 300;
-                }
+                rig.job.run();
+                Check.equal(rig.row(0).error, "wxnotify: batch: no answer");
+                Check.equal(rig.outbox.count("pending"), 3L);
+                rig.outbox.now = rig.row(0).nextAt;
+                rig.job.run();
                 Check.equal(rig.outbox.count("accepted"), 3L);
-                Check.that(rig.gateway.requests.size() > 1, "no answer was lost");
+                Check.equal(rig.gateway.requests.size(), 2);
                 Check.equal(rig.gateway.byRef.size(), 3);
             }
         });
@@ -343,7 +345,7 @@ public final class WxnotifyTest {
                 rig.add(1);
                 rig.newJob("wrong").run();
                 Check.equal(rig.row(0).state, "pending");
-                Check.equal(rig.row(0).error, "wxnotify: batch: 401 unauthorized");
+                Check.equal(rig.row(0).error, "wxnotify: batch: 401");
             }
         });
     }

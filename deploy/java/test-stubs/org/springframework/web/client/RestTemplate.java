@@ -32,8 +32,10 @@ public class RestTemplate {
                 connection.setRequestProperty(header.getKey(), header.getValue());
             }
             if (request.getBody() != null) {
+                byte[] bytes = (byte[]) request.getBody();
                 connection.setDoOutput(true);
-                connection.getOutputStream().write((byte[]) request.getBody());
+                connection.setFixedLengthStreamingMode(bytes.length);
+                connection.getOutputStream().write(bytes);
             }
             int status = connection.getResponseCode();
             byte[] body = read(status < 400 ? connection.getInputStream() : connection.getErrorStream());
