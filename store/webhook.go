@@ -24,7 +24,7 @@ const (
 var WebhookEvents = []WebhookEvent{WebhookSent, WebhookFailed, WebhookRefused, WebhookExpired, WebhookReceiptFailed}
 
 // WebhookSet is a set of events. The zero value is the empty one.
-type WebhookSet int
+type WebhookSet int16
 
 // NewWebhookSet is the set of events; what is not in WebhookEvents is left out.
 func NewWebhookSet(events ...WebhookEvent) WebhookSet {

@@ -59,6 +59,8 @@ type Config struct {
 	Logger *zap.Logger
 	// Registerer gets the metrics. Default: they are not registered.
 	Registerer prometheus.Registerer
+
+	backoff []time.Duration // Default: defaultBackoff
 }
 
 func (c Config) withDefaults() Config {
@@ -73,6 +75,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()
+	}
+	if c.backoff == nil {
+		c.backoff = defaultBackoff
 	}
 	return c
 }

@@ -116,8 +116,7 @@ func (s *subscriber) post(ctx context.Context, d store.WebhookDelivery) (answer,
 // unanswered tells why there is no answer, without the URL that net/http puts
 // into its errors.
 func unanswered(err error) answer {
-	var u *url.Error
-	if errors.As(err, &u) {
+	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
 	}
 	if errors.Is(err, ssrf.ErrProhibitedIP) || errors.Is(err, ssrf.ErrProhibitedNetwork) || errors.Is(err, ssrf.ErrInvalidHostPort) {

@@ -17,8 +17,8 @@ import (
 	"github.com/wxnotify/wxnotify/store"
 )
 
-// backoff are the pauses after each try that failed: ten tries in 24 hours.
-var backoff = []time.Duration{
+// defaultBackoff are the pauses after each try that failed: ten tries in 24 hours.
+var defaultBackoff = []time.Duration{
 	5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute, 30 * time.Minute,
 	time.Hour, 3 * time.Hour, 7 * time.Hour, 12 * time.Hour,
 }
@@ -206,14 +206,14 @@ func (s *subscriber) result(d store.WebhookDelivery, a answer) store.WebhookResu
 	switch {
 	case a.outcome == taken:
 		s.metrics.deliveries.WithLabelValues(string(delivered)).Inc()
-	case a.outcome == gone, d.Try > len(backoff):
+	case a.outcome == gone, d.Try > len(s.config.backoff):
 		s.metrics.deliveries.WithLabelValues(string(givenUp)).Inc()
 		s.log.Warn("webhook given up", zap.Stringer("notification", d.NotificationID),
 			zap.String("event", string(d.Event)), zap.Int("tries", d.Try), zap.String("why", a.why))
 	default:
-		after := backoff[max(d.Try, 1)-1]
+		after := s.config.backoff[max(d.Try, 1)-1]
 		// A tenth of jitter, so that what failed together does not come back together.
-		r.Again = max(a.after, after-after/20+rand.N(after/10))
+		r.Again = max(a.after, after-after/20+rand.N(after/10+1)) //nolint:gosec // spreads load, keeps no secret
 	}
 	return r
 }

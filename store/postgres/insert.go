@@ -169,7 +169,7 @@ type columns struct {
 	lang, miniprogram, priority, duplicates, queue         []string
 	state, class, reason, errmsg, field, receipt           []string
 	errcode, generation                                    []int
-	webhook                                                []int16
+	webhook                                                []store.WebhookSet
 	due, expires                                           []*time.Time
 	delay, maxAge, handoverIn, wait                        []int64
 	noConsent, releaseOrder                                []string
@@ -200,7 +200,7 @@ func acceptanceColumns(acceptances []store.Acceptance) (*columns, error) {
 		c.generation = append(c.generation, n.Generation)
 		c.due, c.expires = append(c.due, nullTime(n.DueAt)), append(c.expires, nullTime(n.ExpiresAt))
 		c.delay, c.maxAge = append(c.delay, a.Delay.Microseconds()), append(c.maxAge, a.MaxAge.Microseconds())
-		c.handoverIn, c.webhook = append(c.handoverIn, a.HandoverIn.Microseconds()), append(c.webhook, int16(a.Webhook))
+		c.handoverIn, c.webhook = append(c.handoverIn, a.HandoverIn.Microseconds()), append(c.webhook, a.Webhook)
 		c.wait, c.noConsent = append(c.wait, n.Wait.Microseconds()), append(c.noConsent, string(n.NoConsent))
 		c.releaseOrder = append(c.releaseOrder, string(n.ReleaseOrder))
 	}
