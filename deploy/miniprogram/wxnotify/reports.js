@@ -16,7 +16,7 @@ const MAX_KEPT = 50
 const MAX_AGE = 6 * 24 * 60 * 60 * 1000
 
 // Answers that will be the same tomorrow: the report is dropped.
-const REFUSED = [400, 409, 413, 422]
+const REFUSED = [400, 413, 422]
 
 function createReports({ request, storage, now, newID }) {
   const kept = storage.read(KEY, Array.isArray, []).filter((report) => report && report.results)
