@@ -5,6 +5,8 @@
 #   deploy/chaos.sh          in full: thousands of notifications in each scenario, ten to fifteen minutes
 #   deploy/chaos.sh short    a few scenarios, under a minute
 #   deploy/chaos.sh full workers_killed     one scenario, by a part of its name
+#   deploy/chaos.sh outage   Redis, then PostgreSQL away for five minutes under load, stopped and silent: 25 minutes
+#   deploy/chaos.sh outage 5m Redis_stopped     one of the four, for that long
 #
 # Producer, Redis, two worker processes, PostgreSQL (with fsync) and a simulated
 # WeChat run on spare ports, while one part after the other is killed, wiped,
@@ -12,6 +14,10 @@
 # WeChat received; see cmd/internal/app/chaos_test.go. It prints one table and
 # fails when anything accepted was lost or sent twice without a doubt on
 # record. Nothing it started is left running.
+#
+# outage (cmd/internal/app/drill_outage_test.go) also prints what the wait costs:
+# how long acceptance takes, memory before and during it, how often the servers
+# are asked in vain, and how long it takes until all that waited is sent.
 #
 # Needs go, and PostgreSQL's and Redis's programs: deploy/test.sh installs them
 # on Debian.
@@ -24,10 +30,12 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 work=
 
 main() {
+	local test mode='' outage=''
 	case ${1:-full} in
 	-h | --help) sed -n '3,/^$/{s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}" && exit 0 ;;
-	full | short) ;;
-	*) die "usage: deploy/chaos.sh [full|short [SCENARIO]]" ;;
+	full | short) test="^TestChaos\$/${2:-}" mode=${1:-full} ;;
+	outage) test="^TestOutage\$/${3:-}" outage=${2:-5m} ;;
+	*) die "usage: deploy/chaos.sh [full|short [SCENARIO]] | outage [DURATION [SCENARIO]]" ;;
 	esac
 	command -v go >/dev/null || die "go is not in PATH; see https://go.dev/doc/install"
 	command -v redis-server >/dev/null || die "redis-server is not in PATH"
@@ -42,13 +50,13 @@ main() {
 	trap 'exit 143' TERM
 	work=$(mktemp -d "${base%/}/wxnotify-chaos.XXXXXX")
 	chmod 711 "$work"
-	export TMPDIR=$work WXNOTIFY_CHAOS=${1:-full} WXNOTIFY_TEST_SERVERS=required
+	export TMPDIR=$work WXNOTIFY_CHAOS=$mode WXNOTIFY_OUTAGE=$outage WXNOTIFY_TEST_SERVERS=required
 	# A clone owned by another user must not stop builds for want of a version stamp.
 	GOFLAGS="$(go env GOFLAGS) -buildvcs=false"
 	export GOFLAGS
 
 	local began=$SECONDS rc=0
-	go test -count=1 -timeout 45m -v -run "^TestChaos\$/${2:-}" ./cmd/internal/app &
+	go test -count=1 -timeout 45m -v -run "$test" ./cmd/internal/app &
 	wait "$!" || rc=$?
 	printf '%d s, load average %s\n' "$((SECONDS - began))" "$(cut -d ' ' -f 1-3 /proc/loadavg 2>/dev/null || echo unknown)"
 	return "$rc"

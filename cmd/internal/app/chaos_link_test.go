@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"bytes"
 	"net"
 	"sync"
 	"testing"
@@ -11,13 +12,17 @@ import (
 type linkMode int
 
 const (
-	passing linkMode = iota
-	slowed           // each piece takes slowness longer
-	cut              // connections are reset and new ones refused
-	mute             // requests arrive; instead of a reply the connection ends
+	passing    linkMode = iota
+	slowed              // each piece takes slowness longer
+	cut                 // connections are reset and new ones refused
+	mute                // requests arrive; instead of a reply the connection ends
+	silent              // nothing arrives and nothing ends
+	unanswered          // requests arrive; replies do not, and nothing ends
 )
 
-func (m linkMode) String() string { return [...]string{"passing", "slowed", "cut", "mute"}[m] }
+func (m linkMode) String() string {
+	return [...]string{"passing", "slowed", "cut", "mute", "silent", "unanswered"}[m]
+}
 
 // slowness is more than any part of a healthy deployment takes to answer.
 const slowness = 150 * time.Millisecond
@@ -27,11 +32,23 @@ type link struct {
 	name, target string
 	listener     net.Listener
 
-	mu    sync.Mutex
-	mode  linkMode
-	conns map[net.Conn]bool
-	ended bool
-	pumps sync.WaitGroup
+	mu     sync.Mutex
+	mode   linkMode
+	moved  chan struct{} // closed, and replaced, when the mode changes
+	conns  map[net.Conn]bool
+	ended  bool
+	dialed int // connections asked for
+	pieces int // read from either side
+	at     *trigger
+	pumps  sync.WaitGroup
+}
+
+// trigger changes the mode of a link when it reads a text.
+type trigger struct {
+	replies bool // read it in replies, not in requests
+	text    []byte
+	mode    linkMode
+	done    chan struct{} // closed when that happened
 }
 
 func newLink(t *testing.T, name, target string) *link {
@@ -40,7 +57,7 @@ func newLink(t *testing.T, name, target string) *link {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := &link{name: name, target: target, listener: l, conns: map[net.Conn]bool{}}
+	k := &link{name: name, target: target, listener: l, moved: make(chan struct{}), conns: map[net.Conn]bool{}}
 	k.pumps.Go(k.accept)
 	t.Cleanup(func() {
 		_ = l.Close()
@@ -56,17 +73,40 @@ func (k *link) addr() string { return k.listener.Addr().String() }
 func (k *link) set(m linkMode) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.change(m)
+}
+
+// change needs k.mu.
+func (k *link) change(m linkMode) {
 	k.mode = m
+	close(k.moved)
+	k.moved = make(chan struct{})
 	if m == cut {
 		k.resetAll()
 	}
+}
+
+// setAt changes the mode at the first request, or reply, that has a text in it,
+// which then meets the new mode. The channel is closed when that has happened.
+func (k *link) setAt(m linkMode, replies bool, text string) <-chan struct{} {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.at = &trigger{replies: replies, text: []byte(text), mode: m, done: make(chan struct{})}
+	return k.at.done
+}
+
+// traffic is how many connections were asked for and how many pieces came.
+func (k *link) traffic() (dialed, pieces int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.dialed, k.pieces
 }
 
 func (k *link) end() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.ended = true
-	k.resetAll()
+	k.change(cut)
 }
 
 // resetAll needs k.mu.
@@ -83,6 +123,9 @@ func (k *link) accept() {
 		if err != nil {
 			return
 		}
+		k.mu.Lock()
+		k.dialed++
+		k.mu.Unlock()
 		out, err := net.Dial("tcp", k.target)
 		if err != nil {
 			reset(in)
@@ -125,19 +168,40 @@ func (k *link) pump(from, to net.Conn, replies bool) {
 		if err != nil {
 			return
 		}
-		k.mu.Lock()
-		mode := k.mode
-		k.mu.Unlock()
+		mode, moved := k.arrived(buf[:n], replies)
+		for mode == silent || mode == unanswered && replies {
+			<-moved
+			mode, moved = k.now()
+		}
 		switch {
 		case mode == slowed:
 			<-time.After(slowness)
-		case mode == mute && replies:
+		case mode == cut, mode == mute && replies:
 			return
 		}
 		if _, err := to.Write(buf[:n]); err != nil {
 			return
 		}
 	}
+}
+
+// arrived counts a piece and answers what is to become of it.
+func (k *link) arrived(piece []byte, replies bool) (linkMode, <-chan struct{}) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.pieces++
+	if k.at != nil && k.at.replies == replies && bytes.Contains(piece, k.at.text) {
+		close(k.at.done)
+		k.change(k.at.mode)
+		k.at = nil
+	}
+	return k.mode, k.moved
+}
+
+func (k *link) now() (linkMode, <-chan struct{}) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.mode, k.moved
 }
 
 // reset closes a connection as a broken network does: without a goodbye.

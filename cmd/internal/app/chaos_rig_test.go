@@ -5,9 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/url"
-	"os"
-	"os/exec"
 	"strconv"
 	"sync"
 	"testing"
@@ -39,7 +38,7 @@ type chaos struct {
 	fed      chan struct{}           // closed when all of list is accepted
 	mu       sync.Mutex
 	accepted map[string]uuid.UUID // by openid
-	worst    time.Duration        // the longest call of SendBatch
+	calls    []acceptance         // of SendBatch
 	hits     map[string]bool      // openids that have a fault of their own
 }
 
@@ -50,10 +49,12 @@ func newChaos(t *testing.T, size chaosSize, db *ownPostgres, s scenario) *chaos 
 	if s.latency > 0 {
 		latency = s.latency
 	}
+	env := map[string]string{
+		"SEND_TIMEOUT": "1s", "IN_DOUBT_WAIT": "1s", "CONCURRENCY": strconv.Itoa(chaosConcurrency), "LOG_LEVEL": "info",
+	}
+	maps.Copy(env, s.env)
 	c := &chaos{
-		rig: newRig(t, simulator.Config{Latency: latency}, map[string]string{
-			"SEND_TIMEOUT": "1s", "IN_DOUBT_WAIT": "1s", "CONCURRENCY": strconv.Itoa(chaosConcurrency), "LOG_LEVEL": "info",
-		}),
+		rig:  newRig(t, simulator.Config{Latency: latency}, env),
 		size: size, db: db, clocks: s.clocks,
 		fed: make(chan struct{}), accepted: map[string]uuid.UUID{}, hits: map[string]bool{},
 	}
@@ -62,6 +63,7 @@ func newChaos(t *testing.T, size chaosSize, db *ownPostgres, s scenario) *chaos 
 		for _, name := range []string{"DATABASE_URL", "REDIS_URL", "WECHAT_API_BASE_URL"} {
 			c.envs[i][name] = c.linked(fmt.Sprintf("worker %d, %s", i+1, name), c.env[name])
 		}
+		c.envs[i]["ADMIN_ADDR"] = net.JoinHostPort("127.0.0.1", sparePort(t))
 		if c.clocks[i] != 0 {
 			c.envs[i][clockVariable] = strconv.Itoa(int(c.clocks[i].Seconds()))
 		}
@@ -139,38 +141,39 @@ func (c *chaos) spawnWorker(i int) {
 	if c.clocks[i] != 0 {
 		path = shiftedBinary(c.t)
 	}
-	w := &child{t: c.t, log: &logBuffer{}, done: make(chan struct{}), cmd: exec.Command(path, "worker")}
-	w.cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
-	for k, v := range c.envs[i] {
-		w.cmd.Env = append(w.cmd.Env, k+"="+v)
-	}
-	w.cmd.Stdout, w.cmd.Stderr = w.log, w.log
-	if err := w.cmd.Start(); err != nil {
-		c.t.Fatal(err)
-	}
-	go func() {
-		w.err = w.cmd.Wait()
-		close(w.done)
-	}()
-	c.t.Cleanup(func() {
-		w.kill()
-		if c.t.Failed() {
-			c.t.Logf("end of the log of worker %d, process %d:\n%s", i+1, w.cmd.Process.Pid, w.log.tail(2000))
-		}
-	})
-	c.workers[i] = w
+	c.workers[i] = spawn(c.t, path, c.envs[i], "worker")
 }
 
 // feedPage is how many notifications are handed in at once.
 const feedPage = 25
 
+// acceptance is one call of SendBatch.
+type acceptance struct {
+	at       time.Time
+	took     time.Duration
+	accepted int // of its notifications
+}
+
+// worst is the longest call.
+func (c *chaos) worst() (d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, a := range c.calls {
+		d = max(d, a.took)
+	}
+	return d
+}
+
 // feed hands the list in, spread over the time that size says. It does what a
 // producer has to do: what was not accepted is handed in again with its ref.
 func (c *chaos) feed(ctx context.Context) error {
 	defer close(c.fed)
-	start := time.Now()
-	for from := 0; from < len(c.list); from += feedPage {
-		page := c.list[from:min(from+feedPage, len(c.list))]
+	start, size := time.Now(), c.size.page
+	if size == 0 {
+		size = feedPage
+	}
+	for from := 0; from < len(c.list); from += size {
+		page := c.list[from:min(from+size, len(c.list))]
 		due := time.Duration(float64(c.size.span) * float64(from) / float64(len(c.list)))
 		if !wait(ctx, due-time.Since(start)) {
 			return ctx.Err()
@@ -179,15 +182,17 @@ func (c *chaos) feed(ctx context.Context) error {
 			called := time.Now()
 			results, _ := c.producer.SendBatch(ctx, page) // what failed is told by the results
 			var left []producer.Notification
+			call := acceptance{at: called, took: time.Since(called)}
 			c.mu.Lock()
-			c.worst = max(c.worst, time.Since(called))
 			for i, n := range page {
 				if i >= len(results) || results[i].Err != nil {
 					left = append(left, n)
 					continue
 				}
 				c.accepted[n.OpenID] = results[i].ID
+				call.accepted++
 			}
+			c.calls = append(c.calls, call)
 			c.mu.Unlock()
 			if page = left; len(page) > 0 && !wait(ctx, 100*time.Millisecond) {
 				return ctx.Err()

@@ -15,7 +15,9 @@ import (
 type scenario struct {
 	name         string
 	short, smoke bool          // is part of these runs too
+	slow         bool          // an outage that is not part of a quick run
 	latency      time.Duration // of WeChat, instead of the run's
+	env          map[string]string
 	clocks       [2]time.Duration
 	// fault, if any, is what WeChat does once to some notifications, the i-th
 	// among them.

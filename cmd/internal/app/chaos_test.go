@@ -14,6 +14,7 @@ import (
 // chaosSize says how much a run does.
 type chaosSize struct {
 	rows     int           // notifications of a scenario
+	page     int           // that are handed in at once; zero is feedPage
 	span     time.Duration // in which they are handed in
 	latency  time.Duration // of WeChat
 	deadline time.Duration // for everything to end after that
@@ -96,7 +97,7 @@ func runScenario(t *testing.T, size chaosSize, db *ownPostgres, s scenario, o *o
 	for _, fault := range o.faults {
 		t.Error(fault)
 	}
-	t.Logf("broken %d times; longest call of SendBatch: %v", o.acted, c.worst.Round(time.Millisecond))
+	t.Logf("broken %d times; longest call of SendBatch: %v", o.acted, c.worst().Round(time.Millisecond))
 }
 
 // hurry does what two minutes would: the tasks that killed workers held are

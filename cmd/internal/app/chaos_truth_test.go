@@ -14,6 +14,7 @@ type outcome struct {
 	scenario                              string
 	accepted, sent, dead, expired         int
 	sends, second, doubts, unsure, missed int // missed are the lost
+	spent                                 int // attempts that the budget counts
 	hitAllow, hitAvoid                    int // had a fault of their own
 	acted                                 int // times that something was broken
 	faults                                []string
@@ -100,6 +101,7 @@ func (o *outcome) judge(n store.Notification, attempts []store.Attempt, calls []
 	}
 	o.doubts += n.Doubts
 	o.unsure += n.Unsure
+	o.spent += n.Spent
 	o.second += max(0, taken-1)
 	told := func(what string) {
 		o.bad("%s, duplicates %s: %s: state %s %s, seq %d, doubts %d, unsure %d, attempts %s; WeChat received %d, accepted %d",

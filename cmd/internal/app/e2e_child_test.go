@@ -23,28 +23,34 @@ type child struct {
 	err  error         // of Wait, after done
 }
 
-// spawn runs `wxnotify worker` with the rig's settings and with nothing else of
-// this process's environment.
+// spawn runs `wxnotify worker` with the rig's settings.
 func (r *rig) spawn() *child {
 	r.t.Helper()
-	c := &child{t: r.t, log: &logBuffer{}, done: make(chan struct{})}
-	c.cmd = exec.Command(binary(r.t), "worker")
+	return spawn(r.t, binary(r.t), r.env, "worker")
+}
+
+// spawn runs the program with these settings and with nothing else of this
+// process's environment.
+func spawn(t *testing.T, path string, env map[string]string, args ...string) *child {
+	t.Helper()
+	c := &child{t: t, log: &logBuffer{}, done: make(chan struct{})}
+	c.cmd = exec.Command(path, args...)
 	c.cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
-	for k, v := range r.env {
+	for k, v := range env {
 		c.cmd.Env = append(c.cmd.Env, k+"="+v)
 	}
 	c.cmd.Stdout, c.cmd.Stderr = c.log, c.log
 	if err := c.cmd.Start(); err != nil {
-		r.t.Fatal(err)
+		t.Fatal(err)
 	}
 	go func() {
 		c.err = c.cmd.Wait()
 		close(c.done)
 	}()
-	r.t.Cleanup(func() {
+	t.Cleanup(func() {
 		c.kill()
-		if r.t.Failed() {
-			r.t.Logf("end of the log of process %d:\n%s", c.cmd.Process.Pid, c.log.tail(4000))
+		if t.Failed() {
+			t.Logf("end of the log of process %d:\n%s", c.cmd.Process.Pid, c.log.tail(4000))
 		}
 	})
 	return c
