@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"strconv"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
+
+	"github.com/wxnotify/wxnotify/worker/task"
 )
 
 // asynq's scripts are not undone when they fail half-way, and some of the
@@ -22,8 +22,7 @@ import (
 const (
 	orphanInterval = 2 * time.Minute
 	// orphanAge is how long apart two passes must find the same orphan.
-	orphanAge   = 2 * time.Minute
-	orphanBlock = 1000
+	orphanAge = 2 * time.Minute
 	// orphanMax bounds what one pass verifies and deletes, of one queue.
 	orphanMax = 10_000
 	// orphanScan bounds how many ids one script compares with the lists.
@@ -96,7 +95,7 @@ func (w *Worker) passOrphans(ctx context.Context, queues map[string]*orphanQueue
 	if len(queues) == 0 {
 		return nil
 	}
-	err := eachTask(ctx, w.cfg.Redis, func(ctx context.Context, keys []string) error {
+	err := task.EachKey(ctx, w.cfg.Redis, func(ctx context.Context, keys []string) error {
 		return w.suspectOrphans(ctx, queues, keys)
 	})
 	if err != nil {
@@ -134,38 +133,6 @@ func (s *server) orphanQueue(ctx context.Context) (*orphanQueue, error) {
 	return q, err
 }
 
-// eachTask calls do with blocks of the keys of all tasks of all queues. It takes
-// a quarter of Redis's time at most.
-func eachTask(ctx context.Context, rdb redis.UniversalClient, do func(ctx context.Context, keys []string) error) error {
-	var mu sync.Mutex // nodes of a cluster are asked at once
-	node := func(ctx context.Context, c redis.Cmdable) error {
-		for cursor := uint64(0); ; {
-			start := time.Now()
-			keys, next, err := c.Scan(ctx, cursor, "asynq:{*}:t:*", orphanBlock).Result()
-			if err == nil && len(keys) > 0 {
-				mu.Lock()
-				err = do(ctx, keys)
-				mu.Unlock()
-			}
-			if err != nil || next == 0 {
-				return err
-			}
-			cursor = next
-			t := time.NewTimer(3 * time.Since(start))
-			select {
-			case <-t.C:
-			case <-ctx.Done():
-				t.Stop()
-				return ctx.Err()
-			}
-		}
-	}
-	if cluster, ok := rdb.(*redis.ClusterClient); ok {
-		return cluster.ForEachMaster(ctx, func(ctx context.Context, c *redis.Client) error { return node(ctx, c) })
-	}
-	return node(ctx, rdb)
-}
-
 // suspectOrphans notes the tasks of a block that may be orphans, by reads that
 // cost the same however long the lists are.
 func (w *Worker) suspectOrphans(ctx context.Context, queues map[string]*orphanQueue, keys []string) error {
@@ -178,7 +145,7 @@ func (w *Worker) suspectOrphans(ctx context.Context, queues map[string]*orphanQu
 	var block []*seen
 	_, err := w.cfg.Redis.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for _, key := range keys {
-			queue, id, ok := strings.Cut(strings.TrimPrefix(key, "asynq:{"), "}:t:")
+			queue, id, ok := task.ParseKey(key)
 			if q := queues[queue]; ok && q != nil {
 				block = append(block, &seen{q: q, id: id, fields: p.HMGet(ctx, key, "state", "pending_since")})
 			}

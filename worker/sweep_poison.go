@@ -9,11 +9,9 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
-)
 
-// poisonKey is a list in Redis: messages that asynq cannot read, the newest
-// first, for whoever wrote them.
-const poisonKey = "wxnotify:poison"
+	"github.com/wxnotify/wxnotify/worker/task"
+)
 
 const (
 	poisonKeep  = 100
@@ -21,14 +19,6 @@ const (
 	poisonBatch = 100 // of a queue and a turn
 	poisonMax   = 64 << 10
 )
-
-// poison is one entry of the list.
-type poison struct {
-	Queue  string    `json:"queue"`
-	TaskID string    `json:"task_id"`
-	At     time.Time `json:"at"`
-	Msg    []byte    `json:"msg"`
-}
 
 // sweepPoison takes aside what asynq dequeued and could not read. It lies in the
 // lease set for ever, and while it does, no task of this server whose worker
@@ -69,15 +59,15 @@ func (s *server) sweepPoison(ctx context.Context, now time.Time) error {
 // takeAside copies first, so that nothing is lost when this is the last thing
 // done.
 func (s *server) takeAside(ctx context.Context, id string, msg []byte, now time.Time) error {
-	entry, err := json.Marshal(poison{Queue: s.queue, TaskID: id, At: now.UTC(), Msg: msg[:min(len(msg), poisonMax)]})
+	entry, err := json.Marshal(task.Poison{Queue: s.queue, TaskID: id, At: now.UTC(), Msg: msg[:min(len(msg), poisonMax)]})
 	if err != nil {
 		return err
 	}
 	rdb := s.w.cfg.Redis
 	_, err = rdb.TxPipelined(ctx, func(p redis.Pipeliner) error {
-		p.LPush(ctx, poisonKey, entry)
-		p.LTrim(ctx, poisonKey, 0, poisonKeep-1)
-		p.Expire(ctx, poisonKey, poisonAge)
+		p.LPush(ctx, task.PoisonKey, entry)
+		p.LTrim(ctx, task.PoisonKey, 0, poisonKeep-1)
+		p.Expire(ctx, task.PoisonKey, poisonAge)
 		return nil
 	})
 	if err != nil {
@@ -95,6 +85,6 @@ func (s *server) takeAside(ctx context.Context, id string, msg []byte, now time.
 	s.w.sweeps.count(sweptPoison, 1)
 	// Not the TaskID: a foreign one may be anything.
 	s.w.cfg.Logger.Error("a message on the queue cannot be read and was taken aside",
-		zap.String("queue", s.queue), zap.String("copied_to", poisonKey))
+		zap.String("queue", s.queue), zap.String("copied_to", task.PoisonKey))
 	return nil
 }

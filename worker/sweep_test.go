@@ -279,8 +279,8 @@ func TestPoisonIsTakenAside(t *testing.T) {
 		t.Error("a task that can be read was taken aside")
 	}
 	found := false
-	for _, entry := range r.redis.LRange(r.ctx, poisonKey, 0, -1).Val() {
-		var p poison
+	for _, entry := range r.redis.LRange(r.ctx, task.PoisonKey, 0, -1).Val() {
+		var p task.Poison
 		if err := json.Unmarshal([]byte(entry), &p); err != nil {
 			t.Fatal(err)
 		}
