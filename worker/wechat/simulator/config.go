@@ -37,6 +37,10 @@ type Config struct {
 	// for which WellFormedOpenID is true.
 	OpenIDs func(appID, openID string) bool
 
+	// Names are what people call the users, by openid; the page of phones shows
+	// them. Default: none.
+	Names map[string]string
+
 	// TruthLimit is how many of the newest sends are kept. Default 100,000;
 	// negative keeps counters only.
 	TruthLimit int

@@ -13,10 +13,12 @@ import (
 
 // controlMux serves the scripting API under /_sim/. Bodies are JSON and say so
 // in Content-Type: that, and no CORS headers, keeps web pages from scripting a
-// simulator on the reader's own machine.
+// simulator on the reader's own machine. The one form, on the page of phones, is
+// taken from that page only.
 func (s *Simulator) controlMux() http.Handler {
 	m := http.NewServeMux()
 	m.HandleFunc("GET /_sim/{$}", s.phonePage)
+	m.Handle("POST /_sim/tap", http.NewCrossOriginProtection().Handler(http.HandlerFunc(s.tap)))
 	m.HandleFunc("GET /_sim/state", func(w http.ResponseWriter, _ *http.Request) { reply(w, s.State()) })
 	m.HandleFunc("GET /_sim/truth", s.serveTruth)
 	m.HandleFunc("DELETE /_sim/truth", func(w http.ResponseWriter, _ *http.Request) {

@@ -152,7 +152,7 @@ func TestControlRefuses(t *testing.T) {
 func TestPhonePage(t *testing.T) {
 	t.Parallel()
 	c := start(t, simulator.Config{})
-	if got := string(c.get("/_sim/").body); !strings.Contains(got, "Nothing yet.") {
+	if got := string(c.get("/_sim/").body); !strings.Contains(got, "No users yet.") {
 		t.Errorf("got %s", got)
 	}
 	c.accept(alice, simulator.SeedReport, 1)

@@ -19,6 +19,9 @@ var phoneTemplate = template.Must(template.New("phone").Parse(phoneHTML))
 // cardsShown is how many of the newest cards the page shows.
 const cardsShown = 200
 
+// usersShown is how many of the known users are shown who received nothing yet.
+const usersShown = 50
+
 // card is a message as the user's WeChat shows it.
 type card struct {
 	Title  string
@@ -33,7 +36,9 @@ type cardField struct{ Label, Value string }
 // phone is one user of one app.
 type phone struct {
 	AppID, OpenID string
+	Name          string // "" when nobody named the user
 	Cards         []card // newest first
+	Asks          []ask
 }
 
 type phoneData struct {
@@ -46,22 +51,31 @@ type phoneData struct {
 }
 
 // phones groups the newest accepted sends by user, the most recently notified
-// user first.
+// user first; users who received nothing come after them.
 func (s *Simulator) phones() ([]*phone, int) {
 	calls := s.Accepted()
 	slices.Reverse(calls)
 	calls = calls[:min(len(calls), cardsShown)]
 	var list []*phone
 	byUser := map[pair]*phone{}
-	for _, c := range calls {
-		key := pair{appID: c.AppID, openID: c.OpenID}
+	take := func(key pair) *phone {
 		p := byUser[key]
 		if p == nil {
-			p = &phone{AppID: c.AppID, OpenID: c.OpenID}
+			p = &phone{AppID: key.appID, OpenID: key.openID, Name: s.cfg.Names[key.openID]}
 			byUser[key] = p
 			list = append(list, p)
 		}
+		return p
+	}
+	for _, c := range calls {
+		p := take(pair{appID: c.AppID, openID: c.OpenID})
 		p.Cards = append(p.Cards, s.card(c))
+	}
+	for _, key := range s.someUsers(usersShown) {
+		take(key)
+	}
+	for _, p := range list {
+		p.Asks = s.asks(p.AppID, p.OpenID)
 	}
 	return list, len(calls)
 }
@@ -108,7 +122,7 @@ func (s *Simulator) phonePage(w http.ResponseWriter, r *http.Request) {
 	}
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
 	_, _ = w.Write(page.Bytes())
