@@ -2,6 +2,7 @@ package template
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"time"
@@ -9,8 +10,9 @@ import (
 	"github.com/wxnotify/wxnotify/store"
 )
 
-// MaxWait is the longest a template may let its notifications wait.
-const MaxWait = 366 * 24 * time.Hour
+// MaxWait is the longest a template may let its notifications wait: a year, which
+// is the longest that a notification lives.
+const MaxWait = 8760 * time.Hour
 
 // aliasForm keeps aliases apart from WeChat's ids, which have 43 characters, and
 // fit for URLs, shells and logs.
@@ -69,7 +71,8 @@ func (e Entry) check(add func(at, format string, args ...any)) {
 	if err := checkPagePattern(e.Page); err != nil {
 		add("page", "%v", err)
 	}
-	for key, limit := range e.Limits {
+	for _, key := range slices.Sorted(maps.Keys(e.Limits)) {
+		limit := e.Limits[key]
 		switch {
 		case !rules[typeOf(key)].undocumented:
 			add("limits."+key, "only keys of the types short_thing and const can have another limit")

@@ -3,6 +3,8 @@ package config
 import (
 	"net/netip"
 	"time"
+
+	"github.com/wxnotify/wxnotify/producer/template"
 )
 
 // Config is every setting, checked. Its fields print without secrets.
@@ -23,6 +25,10 @@ type Config struct {
 	// WebhookAllow are the networks that producers' webhooks may reach besides
 	// the public ones.
 	WebhookAllow []netip.Prefix
+
+	// Templates are the catalog's entries; each names its app, unless there is none.
+	Templates       []template.Entry
+	StrictTemplates template.Strict // what becomes of messages with a template that is not known
 
 	AdminAddr     string // health, metrics, console; empty means no listener
 	AdminPassword Secret // of user "admin"; empty means that the console is not served
@@ -89,6 +95,7 @@ func Load(src Sources) (*Config, error) {
 	l.settings(&d)
 	l.apps(&d)
 	l.producers(&d)
+	l.templates(&d)
 	if len(l.faults) > 0 {
 		return nil, &Error{Faults: l.faults}
 	}

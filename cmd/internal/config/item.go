@@ -7,8 +7,8 @@ import (
 	"github.com/goccy/go-yaml/ast"
 )
 
-// ItemDefinition describes one key of an item of a list in the file: of an app
-// or of a producer.
+// ItemDefinition describes one key of an item of a list in the file: of an app,
+// a producer or a template.
 type ItemDefinition struct {
 	Key     string // webhook.url is the key url of the mapping webhook
 	Kind    string
@@ -21,12 +21,14 @@ type ItemDefinition struct {
 }
 
 // itemSetting is a line of the table of a list's items; exactly one of
-// kind.parse and list is set.
+// kind.parse, list and pair is set.
 type itemSetting[T any] struct {
 	ItemDefinition
 	kind kind[T]
 	// list takes the values of a list, of which there is at least one.
 	list func(*T, []string) error
+	// pair takes one line of a mapping whose keys are the writer's own.
+	pair func(t *T, key, value string) error
 	// noun counts the values of a list that are not shown, such as "ids".
 	noun string
 	// without says whom or what an item without this list means.
@@ -171,8 +173,12 @@ func (r itemReader[T]) read(s itemSetting[T]) {
 	name := r.name + "." + s.Key
 	e, here := r.keys[s.Key]
 	delete(r.keys, s.Key)
-	if s.list != nil {
+	switch {
+	case s.list != nil:
 		r.readList(name, s, e, here)
+		return
+	case s.pair != nil:
+		r.readPairs(name, s, e, here)
 		return
 	}
 	text, from, ok := r.text(name, s, e, here)
@@ -232,6 +238,33 @@ func (r itemReader[T]) readList(name string, s itemSetting[T], e entry, here boo
 		shown = fmt.Sprintf("%d %s", len(texts), s.noun)
 	}
 	r.show(name, shown, from)
+}
+
+func (r itemReader[T]) readPairs(name string, s itemSetting[T], e entry, here bool) {
+	if !here {
+		return
+	}
+	pairs, ok := mapping(e.value)
+	if !ok {
+		r.l.fault(name, r.l.at(e.line), "must be a list of KEY: VALUE lines")
+		return
+	}
+	var shown []string
+	for _, p := range pairs {
+		from := r.l.at(p.line)
+		r.lines[s.Key+"."+p.key] = p.line
+		text, null, ok := plain(p.value)
+		if !ok || null {
+			r.l.fault(name, from, "%s", notPlain)
+			continue
+		}
+		if err := s.pair(r.into, p.key, text); err != nil {
+			r.l.fault(name, from, "%s%v", quoted(p.key, false), err)
+			continue
+		}
+		shown = append(shown, p.key+": "+text)
+	}
+	r.show(name, strings.Join(shown, ", "), r.l.at(e.line))
 }
 
 func (r itemReader[T]) show(name, value string, from Origin) {

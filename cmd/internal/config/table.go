@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"github.com/wxnotify/wxnotify/producer/template"
 )
 
 // Definition describes one setting.
@@ -95,6 +97,9 @@ func gateway() []setting {
 			"Listener of WeChat's message push, so that it alone is reachable from outside. Without it: LISTEN_ADDR."),
 		define("API_KEYS", "", secret, apiKeys(func(c *draft) *[]Producer { return &c.Producers }),
 			"Producers with the rights send, read and users for everything. Finer ones: the file's `producers`."),
+		define("STRICT_TEMPLATES", string(template.StrictAuto), 0,
+			choice(func(c *draft) *template.Strict { return &c.StrictTemplates }, template.StrictAuto, template.StrictTrue, template.StrictFalse),
+			"Refuse templates that are not known: auto does once a sync of the app has succeeded. What is not refused passes with a warning."),
 		define("WEBHOOK_ALLOW_CIDRS", "", 0, prefixes(func(c *draft) *[]netip.Prefix { return &c.WebhookAllow }),
 			"Networks that producers' webhooks may reach besides public addresses: those of the intranet."),
 	}

@@ -6,10 +6,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/pflag"
 
 	"github.com/wxnotify/wxnotify/cmd/internal/config"
+	"github.com/wxnotify/wxnotify/producer/template"
 )
 
 const examplePath = "../../../deploy/config.example.yaml"
@@ -28,6 +30,9 @@ func TestExampleLoads(t *testing.T) {
 	cfg := appsFile(example(t)).load(t)
 	if cfg.Redis.IsZero() || cfg.Database.IsZero() || len(cfg.Apps) != 1 {
 		t.Errorf("the example leaves out what a worker needs: %v", cfg.Effective())
+	}
+	if len(cfg.Templates) != 5 || cfg.StrictTemplates != template.StrictAuto {
+		t.Errorf("the example has %d templates, %s: want 5, auto", len(cfg.Templates), cfg.StrictTemplates)
 	}
 }
 
@@ -59,7 +64,7 @@ func TestExampleIsComplete(t *testing.T) {
 	for _, d := range config.Definitions() {
 		check(d.Key, d.Default, d.Secret)
 	}
-	for _, d := range slices.Concat(config.AppDefinitions(), config.ProducerDefinitions()) {
+	for _, d := range slices.Concat(config.AppDefinitions(), config.ProducerDefinitions(), config.TemplateDefinitions()) {
 		check(d.Key[strings.LastIndex(d.Key, ".")+1:], d.Default, d.Secret)
 	}
 }
@@ -98,6 +103,9 @@ func TestExampleUncommented(t *testing.T) {
 	}
 	if p := cfg.Producers[1]; p.Webhook.URL == "" || len(p.Webhook.Events) != 2 || !cfg.Apps[0].Callback.Receives() {
 		t.Errorf("the lines of producers and callbacks were not uncommented: %+v", p)
+	}
+	if e := cfg.Templates[0]; e.App != cfg.Apps[0].AppID || e.Page == "" || *e.Policy.Wait != 24*time.Hour || len(e.Limits) != 1 {
+		t.Errorf("the lines of templates were not uncommented: %+v", e)
 	}
 	if cfg.AdminPassword.Reveal() != "long enough" {
 		t.Error("the settings' lines were not uncommented")
