@@ -22,8 +22,15 @@ const insertPage = 500
 
 // Client accepts notifications. It is safe for concurrent use.
 type Client struct {
+	*core
+	producer string
+}
+
+// core is what the clients of several producers share.
+type core struct {
 	config  Config
-	queue   *queue // nil without Redis
+	queue   *queue   // nil without Redis
+	inserts *inserts // nil without a store
 	metrics clientMetrics
 
 	mu     sync.RWMutex // held for reading by every call, for writing by Close
@@ -41,7 +48,10 @@ func New(config Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("producer: register metrics: %w", err)
 	}
-	c := &Client{config: config, metrics: metrics}
+	c := &Client{core: &core{config: config, metrics: metrics}, producer: config.Producer}
+	if config.Store != nil {
+		c.inserts = &inserts{store: config.Store}
+	}
 	if config.Redis != nil {
 		c.queue = newQueue(config.Redis, config.Concurrency,
 			newPublished(config.Redis, config.publishInterval, config.now),
@@ -50,12 +60,24 @@ func New(config Config) (*Client, error) {
 	return c, nil
 }
 
-// Close waits for the calls under way and refuses new ones. It leaves Redis and
-// the store open and may be called again.
+// For returns a Client that accepts in the name of another producer. The two
+// share everything, their end too: to close one closes both.
+func (c *Client) For(producer string) (*Client, error) {
+	if !producerForm.MatchString(producer) {
+		return nil, errProducerForm
+	}
+	return &Client{core: c.core, producer: producer}, nil
+}
+
+// Close waits for the calls under way and refuses new ones, of every Client that
+// For has made, too. It leaves Redis and the store open and may be called again.
 func (c *Client) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closed = true
+	if c.inserts != nil {
+		c.inserts.wait()
+	}
 	if c.queue != nil {
 		c.queue.wait()
 	}
@@ -94,10 +116,8 @@ func (c *Client) SendBatch(ctx context.Context, ns []Notification) ([]Result, er
 	items := make([]item, 0, len(ns))
 	now := c.config.now()
 	for i, n := range ns {
-		if n.App == "" {
-			n.App = c.config.App
-		}
-		if err := c.check(n, now); err != nil {
+		n, err := c.check(n, now)
+		if err != nil {
 			results[i].Err = err
 			continue
 		}
@@ -128,19 +148,31 @@ type item struct {
 	n Notification
 }
 
-func (c *Client) check(n Notification, now time.Time) error {
+// Check says what is wrong with a notification, as Send would, and accepts
+// nothing. What only the store knows, such as a taken Ref, it does not see.
+func (c *Client) Check(n Notification) error {
+	_, err := c.check(n, c.config.now())
+	return err
+}
+
+// check returns n with the client's app, if it names none, or what is wrong with
+// it.
+func (c *Client) check(n Notification, now time.Time) (Notification, error) {
+	if n.App == "" {
+		n.App = c.config.App
+	}
 	if err := n.check(now, c.config.Store != nil); err != nil {
-		return err
+		return n, err
 	}
 	// Escapes can make the JSON longer than the sum of the fields' limits.
 	b, err := n.payload(uuid.Max).Marshal()
 	if err != nil {
-		return fmt.Errorf("payload: %w", err)
+		return n, fmt.Errorf("payload: %w", err)
 	}
 	if len(b) > task.MaxPayload {
-		return task.FieldErrors{{Field: "data", Reason: fmt.Sprintf("makes a payload of %d bytes; at most %d are allowed", len(b), task.MaxPayload)}}
+		return n, task.FieldErrors{{Field: "data", Reason: fmt.Sprintf("makes a payload of %d bytes; at most %d are allowed", len(b), task.MaxPayload)}}
 	}
-	return nil
+	return n, nil
 }
 
 // acceptRows writes the rows of a page, then enqueues those that are due. The
@@ -208,13 +240,16 @@ func answer(ins store.Inserted) Result {
 func (c *Client) acceptance(n Notification, now time.Time, direct bool) (store.Acceptance, error) {
 	// The id is ours and made before the first try, so that a repeated Insert
 	// finds the row of the first.
-	id, err := uuid.NewV7()
-	if err != nil {
-		return store.Acceptance{}, fmt.Errorf("make id: %w", err)
+	id := n.ID
+	if id == uuid.Nil {
+		var err error
+		if id, err = uuid.NewV7(); err != nil {
+			return store.Acceptance{}, fmt.Errorf("make id: %w", err)
+		}
 	}
 	a := store.Acceptance{
 		Notification: store.Notification{
-			ID: id, App: n.App, Producer: c.config.Producer, Ref: n.Ref,
+			ID: id, App: n.App, Producer: c.producer, Ref: n.Ref,
 			TemplateID: n.TemplateID, Page: n.Page, UserID: n.UserID, OpenID: n.OpenID, Data: n.Data,
 			Lang: n.Lang, MiniprogramState: n.MiniprogramState, Priority: priority(n.Priority), Duplicates: n.Duplicates,
 			State: store.Queued, Receipt: store.ReceiptNone, Generation: firstGeneration,
@@ -241,9 +276,9 @@ const firstGeneration = 1
 // may be all that was lost. When the store refuses the page as a whole, the page
 // is split, so that one row it will not take costs no other its acceptance.
 func (c *Client) insert(ctx context.Context, batch []store.Acceptance) ([]store.Inserted, error) {
-	inserted, err := c.config.Store.Insert(ctx, batch)
+	inserted, err := c.inserts.Insert(ctx, batch)
 	if errors.Is(err, store.ErrUnavailable) && ctx.Err() == nil {
-		inserted, err = c.config.Store.Insert(ctx, batch)
+		inserted, err = c.inserts.Insert(ctx, batch)
 	}
 	switch {
 	case err == nil && len(inserted) != len(batch):

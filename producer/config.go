@@ -87,6 +87,8 @@ type Config struct {
 
 var producerForm = regexp.MustCompile(`^[A-Za-z0-9._-]{0,64}$`)
 
+var errProducerForm = errors.New("producer: the name of a producer may have at most 64 letters, digits, dots, dashes and underscores")
+
 // withDefaults returns c with every unset field that has a default set.
 func (c Config) withDefaults() Config {
 	if c.App == "" {

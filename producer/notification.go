@@ -17,6 +17,9 @@ import (
 // Notification is one message for one addressee, as a producer asks for it.
 // TemplateID, Data and exactly one of UserID and OpenID are required.
 type Notification struct {
+	// ID is the id that its row shall have, a UUIDv7; the zero value means a new
+	// one. Who repeats a call with the same ID has accepted it once. Needs a store.
+	ID         uuid.UUID
 	TemplateID string
 	// Page is what a tap opens, with its query; "" means that a tap opens nothing.
 	Page string
@@ -136,6 +139,9 @@ func (n Notification) check(now time.Time, stored bool) error {
 		}
 		if n.Duplicates != "" {
 			add("duplicates", "needs a store")
+		}
+		if n.ID != uuid.Nil {
+			add("id", "needs a store")
 		}
 	}
 	if len(faults) == 0 {

@@ -28,7 +28,7 @@ func (c *Client) acceptRaw(ctx context.Context, page []item, results []Result) e
 		n := it.n
 		taskID := "raw-" + uuid.NewString()
 		if n.Ref != "" {
-			taskID = "ref:" + c.config.Producer + ":" + n.Ref
+			taskID = "ref:" + c.producer + ":" + n.Ref
 		}
 		name := task.Queue(n.App, c.config.DefaultApp, n.Priority)
 		// The id that the adopted row will have.

@@ -72,10 +72,7 @@ func (c *Client) checkAll(ns []Notification) ([]store.Acceptance, error) {
 	batch := make([]store.Acceptance, len(ns))
 	var faults []error
 	for i, n := range ns {
-		if n.App == "" {
-			n.App = c.config.App
-		}
-		err := c.check(n, now)
+		n, err := c.check(n, now)
 		if err == nil {
 			batch[i], err = c.acceptance(n, now, false)
 		}

@@ -1,0 +1,129 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/wxnotify/wxnotify/store"
+)
+
+const (
+	// insertShared is how many rows a call may have to share its transaction with
+	// others. A longer one gains little by it, and would keep the others waiting.
+	insertShared = 50
+	// insertTimeout bounds a transaction that several calls share. Each of them
+	// waits no longer than its own context.
+	insertTimeout = 30 * time.Second
+)
+
+// inserts lets calls share transactions: while one is under way, what the others
+// want inserted is gathered, and all of it is the next one. Nobody waits for a
+// timer: who is alone is inserted at once, and the more come at a time, the more
+// a COMMIT is worth.
+//
+// It is a Store, safe for concurrent use.
+type inserts struct {
+	store Store
+
+	mu      sync.Mutex
+	busy    bool
+	waiting []*insertCall
+	runs    sync.WaitGroup
+}
+
+// insertCall is a call of Insert that shares.
+type insertCall struct {
+	batch []store.Acceptance
+	done  chan struct{} // closed when the answer is there
+	ins   []store.Inserted
+	err   error
+}
+
+// Insert implements Store. When ctx ends first, the rows may be inserted all the
+// same, which is what store.ErrUnavailable says.
+func (s *inserts) Insert(ctx context.Context, batch []store.Acceptance) ([]store.Inserted, error) {
+	if len(batch) > insertShared {
+		return s.store.Insert(ctx, batch)
+	}
+	call := &insertCall{batch: batch, done: make(chan struct{})}
+	s.mu.Lock()
+	s.waiting = append(s.waiting, call)
+	if !s.busy {
+		s.busy = true
+		s.runs.Go(s.run)
+	}
+	s.mu.Unlock()
+	select {
+	case <-call.done:
+		return call.ins, call.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: %w", store.ErrUnavailable, ctx.Err())
+	}
+}
+
+// wait returns when no transaction is under way that calls share.
+func (s *inserts) wait() { s.runs.Wait() }
+
+// run inserts until nobody waits any more.
+func (s *inserts) run() {
+	for {
+		calls := s.next()
+		if len(calls) == 0 {
+			return
+		}
+		s.insert(calls)
+		for _, c := range calls {
+			close(c.done)
+		}
+	}
+}
+
+// next takes the calls of the next transaction.
+func (s *inserts) next() []*insertCall {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n, rows := 0, 0
+	for n < len(s.waiting) && (n == 0 || rows+len(s.waiting[n].batch) <= insertPage) {
+		rows += len(s.waiting[n].batch)
+		n++
+	}
+	calls := s.waiting[:n:n]
+	s.waiting = s.waiting[n:]
+	if n == 0 {
+		s.busy, s.waiting = false, nil
+	}
+	return calls
+}
+
+// insert carries out calls in one transaction. When the store refuses the rows,
+// each call is tried by itself, so that one does not pay for another's.
+func (s *inserts) insert(calls []*insertCall) {
+	ctx, cancel := context.WithTimeout(context.Background(), insertTimeout)
+	defer cancel()
+	var rows []store.Acceptance
+	for _, c := range calls {
+		rows = append(rows, c.batch...)
+	}
+	inserted, err := s.store.Insert(ctx, rows)
+	if err == nil && len(inserted) != len(rows) {
+		err = fmt.Errorf("the store answered %d of %d", len(inserted), len(rows))
+	}
+	switch {
+	case err == nil:
+		for _, c := range calls {
+			n := len(c.batch)
+			c.ins, inserted = inserted[:n:n], inserted[n:]
+		}
+	case len(calls) == 1, errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrSchema):
+		for _, c := range calls {
+			c.err = err
+		}
+	default:
+		for _, c := range calls {
+			c.ins, c.err = s.store.Insert(ctx, c.batch)
+		}
+	}
+}
