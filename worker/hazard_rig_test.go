@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -44,6 +45,8 @@ type proxy struct {
 	mode  proxyMode
 	moved chan struct{} // closed, and replaced, when the mode changes
 	conns map[net.Conn]bool
+	lose  []byte        // ends the connection instead of the next reply with this text; nil for none
+	lost  chan struct{} // closed when that has happened
 }
 
 // newProxy starts a proxy in front of the rig's Redis; the workers that start
@@ -109,13 +112,32 @@ func (p *proxy) pump(from, to net.Conn, replies bool) {
 			<-moved
 			mode, moved = p.state()
 		}
-		if mode == cut || mode == closedDown || mode == replyless && replies {
+		if mode == cut || mode == closedDown || mode == replyless && replies || replies && p.loses(buf[:n]) {
 			return
 		}
 		if _, err := to.Write(buf[:n]); err != nil {
 			return
 		}
 	}
+}
+
+// loseReply lets the next reply with this text be lost.
+func (p *proxy) loseReply(text string) (lost <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lose, p.lost = []byte(text), make(chan struct{})
+	return p.lost
+}
+
+func (p *proxy) loses(reply []byte) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.lose == nil || !bytes.Contains(reply, p.lose) {
+		return false
+	}
+	p.lose = nil
+	close(p.lost)
+	return true
 }
 
 func (p *proxy) end(conns ...net.Conn) {

@@ -36,8 +36,29 @@ for i = 2, #ARGV do
 end
 return n`)
 
-// sweepArchive adopts what asynq archived before any handler took it, and prunes
-// the view. While the store is away nothing of raw tasks is removed.
+// finishArchiveScript puts tasks right that asynq's own archive script left
+// half-way: it moves the id first and says in the task last that it is archived,
+// and in between it fails when there is too much to trim. Such a task is shown
+// without its error and cannot be run. It is delivered once more, and its handler
+// archives it again, as any dead letter that comes back. An id without a task is
+// removed.
+//
+// KEYS archived, pending; ARGV[1] task key prefix, ARGV[2...] ids.
+var finishArchiveScript = redis.NewScript(`
+local n = 0
+for i = 2, #ARGV do
+  local id, key = ARGV[i], ARGV[1] .. ARGV[i]
+  local state = redis.call("HGET", key, "state")
+  if state ~= "archived" and redis.call("ZREM", KEYS[1], id) == 1 and state then
+    redis.call("HSET", key, "state", "pending")
+    redis.call("LPUSH", KEYS[2], id)
+    n = n + 1
+  end
+end
+return n`)
+
+// sweepArchive adopts what asynq archived before any handler took it, prunes the
+// view and finishes what asynq could not archive. While the store is away nothing of raw tasks is removed.
 func (s *server) sweepArchive(ctx context.Context, now time.Time) error {
 	rdb := s.w.cfg.Redis
 	total, err := rdb.ZCard(ctx, s.key("archived")).Result()
@@ -71,7 +92,7 @@ func (s *server) sweepArchived(ctx context.Context, page []redis.Z, extra int, n
 	if err != nil {
 		return 0, err
 	}
-	var drop []any
+	var drop, keep []any
 	pruned := 0
 	for i, a := range found {
 		old := i < extra || int64(page[i].Score) < now.Add(-archiveAge).Unix()
@@ -87,18 +108,33 @@ func (s *server) sweepArchived(ctx context.Context, page []redis.Z, extra int, n
 		// The row decides about what asynq gave up: a dead letter it is not.
 		if old || gaveUp {
 			drop = append(drop, a.taskID)
+		} else {
+			keep = append(keep, a.taskID)
 		}
 		if old {
 			pruned++
 		}
 	}
-	if len(drop) == 0 {
-		return 0, nil
+	if len(drop) > 0 {
+		removed, err = s.onArchive(ctx, unarchiveScript, drop)
+		if err != nil {
+			return 0, err
+		}
+		s.w.sweeps.count(sweptPruned, min(pruned, removed))
 	}
-	removed, err = unarchiveScript.Run(ctx, s.w.cfg.Redis, []string{s.key("archived")}, append([]any{s.key("t:")}, drop...)...).Int()
-	if err != nil {
-		return 0, err
+	if len(keep) > 0 {
+		finished, err := s.onArchive(ctx, finishArchiveScript, keep)
+		if err != nil {
+			return removed, err
+		}
+		s.w.sweeps.count(sweptFinished, finished)
+		removed += finished
 	}
-	s.w.sweeps.count(sweptPruned, min(pruned, removed))
 	return removed, nil
+}
+
+// onArchive runs one of the scripts above on some of the archive's tasks.
+func (s *server) onArchive(ctx context.Context, script *redis.Script, ids []any) (int, error) {
+	keys := []string{s.key("archived"), s.key("pending")}
+	return script.Run(ctx, s.w.cfg.Redis, keys, append([]any{s.key("t:")}, ids...)...).Int()
 }

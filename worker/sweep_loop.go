@@ -66,6 +66,8 @@ const (
 	sweptOrphan  swept = "orphan"  // a task in no list was deleted
 	sweptAdopted swept = "adopted" // a raw task that no handler took became a row
 	sweptPruned  swept = "pruned"  // the archive's view of a dead letter was dropped
+	// sweptFinished: what asynq left half archived is delivered to be archived again.
+	sweptFinished swept = "finished"
 )
 
 // sweepMetrics counts what sweeps did.
@@ -75,7 +77,7 @@ func newSweepMetrics(r prometheus.Registerer) *sweepMetrics {
 	m := &sweepMetrics{prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "wxnotify_worker_sweeps_total", Help: "Tasks on the queue that a sweep put in order, by kind.",
 	}, []string{"kind"})}
-	for _, k := range []swept{sweptGhost, sweptPoison, sweptOrphan, sweptAdopted, sweptPruned} {
+	for _, k := range []swept{sweptGhost, sweptPoison, sweptOrphan, sweptAdopted, sweptPruned, sweptFinished} {
 		m.done.WithLabelValues(string(k))
 	}
 	if r != nil {
