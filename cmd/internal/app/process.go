@@ -14,6 +14,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/cmd/internal/config"
 	"github.com/wxnotify/wxnotify/producer"
+	"github.com/wxnotify/wxnotify/producer/template"
 	"github.com/wxnotify/wxnotify/store"
 	"github.com/wxnotify/wxnotify/worker"
 	"github.com/wxnotify/wxnotify/worker/wechat"
@@ -35,6 +36,8 @@ type Process struct {
 	Worker   *worker.Worker // nil in a gateway that sends nothing itself
 	Relay    *producer.Relay
 	Registry *prometheus.Registry
+	// Templates is the current catalog; nil in a process that takes nothing in.
+	Templates *template.Source
 	// AdminAddr, ListenAddr and CallbackAddr are what the listeners are bound to;
 	// "" without one. CallbackAddr is ListenAddr when one listener serves both.
 	AdminAddr, ListenAddr, CallbackAddr string
@@ -105,7 +108,8 @@ func start(ctx context.Context, parts Parts, sends, listens bool) (_ *Process, e
 		wanted bool
 		start  func(context.Context) error
 	}{
-		{true, p.startWeChat}, {sends, p.startWorker}, {true, p.startRelay}, {true, p.startRetention}, {listens, p.startGateway},
+		{true, p.startWeChat}, {sends, p.startWorker}, {true, p.startRelay}, {true, p.startRetention},
+		{listens, p.startTemplates}, {listens, p.startGateway},
 	} {
 		if !step.wanted {
 			continue

@@ -10,6 +10,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/cmd/internal/config"
 	"github.com/wxnotify/wxnotify/producer"
+	"github.com/wxnotify/wxnotify/producer/template"
 	"github.com/wxnotify/wxnotify/producer/callback"
 	"github.com/wxnotify/wxnotify/store"
 	"github.com/wxnotify/wxnotify/store/postgres"
@@ -79,10 +80,10 @@ type BindingStore interface {
 	Bindings(ctx context.Context, userID string) ([]store.Binding, error)
 }
 
-// TemplateStore knows which templates are paused.
+// TemplateStore knows the templates that WeChat listed, and which are paused.
 type TemplateStore interface {
-	// PausedTemplates are those of an app, or of all apps for "".
-	PausedTemplates(ctx context.Context, app string) ([]store.TemplatePause, error)
+	template.SourceStore
+	template.SyncStore
 	// ResumeTemplate ends a pause, if there is one, and queues what waited for
 	// that; released is how many notifications.
 	ResumeTemplate(ctx context.Context, app, templateID string) (released int, err error)

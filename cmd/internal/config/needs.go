@@ -16,6 +16,8 @@ const (
 	// RoleGateway takes notifications in, and calls WeChat for logins and
 	// templates.
 	RoleGateway Role = "gateway"
+	// RoleSync asks WeChat for templates and keeps them.
+	RoleSync Role = "sync"
 	// RoleLive calls WeChat and nothing else.
 	RoleLive Role = "live"
 )
@@ -30,7 +32,7 @@ func (c *Config) Needs(role Role) error {
 		}
 	}
 	queue := role == RoleSend || role == RoleWorker || role == RoleGateway
-	live := role == RoleWorker || role == RoleGateway || role == RoleLive
+	live := role == RoleWorker || role == RoleGateway || role == RoleSync || role == RoleLive
 	need(!queue || !c.Redis.IsZero(), "REDIS_URL", "is not set and needed here")
 	need(role == RoleLive || !c.Database.IsZero(), "DATABASE_URL", "is not set and needed here")
 	need(role == RoleDatabase || len(c.Apps) > 0, "WECHAT_APPID", "is not set, nor is there an app in the file; one is needed here")
