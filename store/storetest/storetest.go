@@ -50,6 +50,12 @@ type Store interface { //nolint:interfacebloat // the union of what all users de
 	FailTemplateSync(ctx context.Context, app string, errcode int, problem string, next time.Duration) error
 	SaveTemplates(ctx context.Context, list store.TemplateList) (store.TemplatesSynced, error)
 
+	RecordConsents(ctx context.Context, events []store.ConsentEvent) ([]store.ConsentRecorded, error)
+	Consents(ctx context.Context, app, openID string) ([]store.Consent, error)
+	WaitingFor(ctx context.Context, app, userID, openID string) (map[string]int, error)
+	WakeWaiting(ctx context.Context, after uuid.UUID, grace time.Duration, limit int) (next uuid.UUID, seen, woken int, err error)
+	ForgetConsentEvents(ctx context.Context, limit int) (int, error)
+
 	Lead(ctx context.Context) (ok bool, release func(), err error)
 	StillLeading(ctx context.Context) error
 	ExpireLeases(ctx context.Context, wait time.Duration, limit int) (int, error)
@@ -68,6 +74,15 @@ type Store interface { //nolint:interfacebloat // the union of what all users de
 	SettleWebhooks(ctx context.Context, results []store.WebhookResult) error
 	DeleteWebhooks(ctx context.Context, age time.Duration, limit int) (int, error)
 
+	RecordReceipts(ctx context.Context, events []store.ReceiptEvent) ([]store.ReceiptResult, error)
+	ReviewReceipts(ctx context.Context, limit int) (n, found int, err error)
+	Receipts(ctx context.Context, id uuid.UUID) ([]store.ReceiptRecord, error)
+	ReceivePushes(ctx context.Context, pushes []store.Push) ([]bool, error)
+	TakePushes(ctx context.Context, kind store.PushKind, lease time.Duration, limit int) ([]store.Push, error)
+	FinishPushes(ctx context.Context, keys []store.PushKey) error
+
+	DeleteReceipts(ctx context.Context, age time.Duration, limit int) (int, error)
+	DeletePushes(ctx context.Context, age time.Duration, limit int) (int, error)
 	BlankData(ctx context.Context, age time.Duration, limit int) (int, error)
 	DeleteFinished(ctx context.Context, age time.Duration, limit int) (int, error)
 	DeleteDead(ctx context.Context, age time.Duration, limit int) (int, error)
@@ -148,6 +163,18 @@ func Run(t *testing.T, open func(t testing.TB) Store) {
 		"bind contradictions":           testBindContradictions,
 		"bind wakes":                    testBindWakes,
 		"bind many":                     testBindMany,
+		"consents":                      testConsents,
+		"consents refused":              testConsentsRefused,
+		"consent spent":                 testConsentSpent,
+		"consent receipt":               testConsentReceipt,
+		"consent policies":              testConsentPolicies,
+		"refused after doubt":           testRefusedAfterDoubt,
+		"consent releases":              testConsentReleases,
+		"wait guards":                   testWaitGuards,
+		"wait deadline":                 testWaitDeadline,
+		"bind and consents":             testBindConsents,
+		"waiting for":                   testWaitingFor,
+		"wake waiting":                  testWakeWaiting,
 		"life":                          testLife,
 		"migrate":                       testMigrate,
 		"schema missing":                testSchemaMissing,
@@ -159,6 +186,18 @@ func Run(t *testing.T, open func(t testing.TB) Store) {
 		"retention leaves":              testRetentionLeaves,
 		"replay blanked":                testReplayBlanked,
 		"ref after delete":              testRefAfterDelete,
+		"receipt":                       testReceipt,
+		"receipt early":                 testReceiptEarly,
+		"receipt settles":               testReceiptSettles,
+		"receipt does not fit":          testReceiptDoesNotFit,
+		"receipt once":                  testReceiptOnce,
+		"receipt waits":                 testReceiptWaits,
+		"receipt review":                testReceiptReview,
+		"receipts deleted":              testReceiptsDeleted,
+		"receipts checked":              testReceiptsChecked,
+		"inbox":                         testInbox,
+		"inbox lease":                   testInboxLease,
+		"inbox checked":                 testInboxChecked,
 		"erase open":                    testEraseOpen,
 		"erase ended":                   testEraseEnded,
 		"erase sending":                 testEraseSending,
@@ -194,6 +233,8 @@ func RunPair(t *testing.T, open func(t testing.TB) (a, b Store)) {
 		"migrate at once":     testPairMigrate,
 		"insert the same ref": testPairInsertRef,
 		"replay race":         testPairReplayRace,
+		"receipts":            testPairReceipts,
+		"inbox":               testPairInbox,
 		"request race":        testPairRequestRace,
 		"erase race":          testPairErase,
 	} {
