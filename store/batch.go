@@ -105,6 +105,14 @@ type Settlement struct {
 	PauseTemplate bool
 }
 
+// ConcernsLedger reports whether the settlement changes the ledger of consents, or
+// asks it.
+func (s Settlement) ConcernsLedger() bool {
+	return s.State == Sent && !s.Assumed || s.Refused || s.Unsure ||
+		s.State == InDoubt || s.Attempt.Outcome == OutcomeInDoubt ||
+		s.State == Waiting && s.Reason == ReasonNoConsent
+}
+
 // HandoverGrace is how long after its due time Relay waits for a delivery that
 // should be on the queue before it enqueues the same task again. A task that is
 // there answers with a conflict, so the price of being wrong is one command.

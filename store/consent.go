@@ -98,6 +98,13 @@ const (
 	ConsentSkew = 2 * time.Minute
 )
 
+const (
+	// MaxWaitingFor bounds what WaitingFor counts.
+	MaxWaitingFor = 1000
+	// ReleasePage is how many waiting notifications one transaction queues.
+	ReleasePage = 500
+)
+
 // ConsentRecorded answers a ConsentEvent.
 type ConsentRecorded struct {
 	Result ConsentResult

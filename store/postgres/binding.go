@@ -18,7 +18,7 @@ const bindTries = 5
 // app and an openid one user: a later bind moves it, and its former user is
 // unbound. Where the slice contradicts itself, the last one wins and the others
 // are left out. A bound openid is no longer suspect, and what waited for the
-// binding is queued.
+// binding, or for the consent of another openid, is queued.
 func (s *Store) Bind(ctx context.Context, bindings []store.Binding) (store.Bound, error) {
 	for i, b := range bindings {
 		if err := b.Check(); err != nil {
@@ -42,6 +42,15 @@ func (s *Store) Bind(ctx context.Context, bindings []store.Binding) (store.Bound
 	return store.Bound{}, fmt.Errorf("bind users: %w: %w", store.ErrUnavailable, err)
 }
 
+// holdBoundSQL is the other side of holdUsersSQL.
+const holdBoundSQL = `
+	SELECT pg_advisory_xact_lock_shared(key)
+	FROM (
+		SELECT DISTINCT ` + bucketSQL + ` AS key
+		FROM unnest($1::text[], $2::text[]) AS v (app, user_id)
+		ORDER BY 1
+	) AS buckets`
+
 // bindingsTable is the bindings to make, as a table.
 const bindingsTable = `unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS v (app, user_id, open_id, union_id)`
 
@@ -57,6 +66,9 @@ func (s *Store) bind(ctx context.Context, bindings []store.Binding) (store.Bound
 		batch  pgx.Batch
 		before []store.Binding
 	)
+	// Whoever is about to park a notification for the lack of one of these bindings
+	// comes before or after.
+	batch.Queue(holdBoundSQL, apps, users)
 	// Lock what is there in one order, whatever order the callers have.
 	batch.Queue(`
 		SELECT b.app, b.user_id, b.open_id
@@ -74,7 +86,8 @@ func (s *Store) bind(ctx context.Context, bindings []store.Binding) (store.Bound
 		return err
 	})
 	// What had ended for the former user need not know whose openid it went to: who
-	// erases the new one would not look there.
+	// erases the new one would not look there. What waits for the consent of that
+	// openid waits for a new one.
 	batch.Queue(`
 		WITH moved AS (
 			DELETE FROM bindings b
@@ -83,10 +96,10 @@ func (s *Store) bind(ctx context.Context, bindings []store.Binding) (store.Bound
 			RETURNING b.app, b.user_id, b.open_id
 		)
 		UPDATE notifications n
-		SET address = ''
+		SET address = '', reason = CASE WHEN n.state = 'waiting' THEN 'unbound' ELSE n.reason END
 		FROM moved
 		WHERE n.app = moved.app AND n.user_id = moved.user_id AND n.user_id <> '' AND n.address = moved.open_id
-			AND n.finished_at IS NOT NULL AND n.reason <> 'in_doubt'`, args...)
+			AND (n.finished_at IS NOT NULL AND n.reason <> 'in_doubt' OR n.state = 'waiting' AND n.reason = 'no_consent')`, args...)
 	batch.Queue(`
 		INSERT INTO bindings AS b (app, user_id, open_id, union_id, suspect, updated_at)
 		SELECT v.app, v.user_id, v.open_id, v.union_id, false, now() FROM `+bindingsTable+`
@@ -101,7 +114,8 @@ func (s *Store) bind(ctx context.Context, bindings []store.Binding) (store.Bound
 			SELECT n.id
 			FROM notifications n
 			JOIN `+bindingsTable+` ON n.app = v.app AND n.user_id = v.user_id
-			WHERE n.state = 'waiting' AND n.reason = 'unbound' AND n.expires_at > now()
+			WHERE n.state = 'waiting' AND (n.reason = 'unbound' OR n.reason = 'no_consent' AND n.address <> v.open_id)
+				AND n.expires_at > now() AND (n.wait_until IS NULL OR n.wait_until > now())
 			ORDER BY n.id
 			FOR NO KEY UPDATE OF n
 		)

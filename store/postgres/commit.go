@@ -35,6 +35,7 @@ func (s *Store) Commit(ctx context.Context, batch store.Batch) (store.Results, e
 		b pgx.Batch
 		r store.Results
 	)
+	queueHolds(&b, batch)
 	b.Queue(lockSQL, uuids(batch.IDs()))
 	// Settlements come first: one that pauses a template holds back the claims
 	// of the same batch.
@@ -66,23 +67,31 @@ func (s *Store) Commit(ctx context.Context, batch store.Batch) (store.Results, e
 // state.
 const claimSQL = `
 	WITH found AS MATERIALIZED (
-		SELECT n.id, n.seq, n.app, n.template_id, n.user_id, n.open_id, n.state, n.due_at, n.expires_at, c.owner, c.lease
+		SELECT n.id, n.seq, n.app, n.template_id, n.user_id, n.open_id, n.state, n.due_at, n.expires_at, n.no_consent,
+			c.owner, c.lease
 		FROM unnest($1::uuid[], $2::int[], $3::uuid[], $4::bigint[]) AS c (id, generation, owner, lease)
 		JOIN notifications n ON n.id = c.id AND n.generation = c.generation
 	), ready AS (
-		SELECT n.id, n.seq, n.owner, n.lease, coalesce(nullif(n.open_id, ''), b.open_id) AS address
+		SELECT n.id, n.seq, n.owner, n.lease, coalesce(nullif(n.open_id, ''), b.open_id) AS address,
+			CASE WHEN c.long_term THEN NULL ELSE c.balance END AS balance, coalesce(c.touches, 0) AS touches, coalesce(c.grants, 0) AS grants
 		FROM found n
 		LEFT JOIN bindings b ON n.user_id <> '' AND b.app = n.app AND b.user_id = n.user_id
+		LEFT JOIN consents c ON c.app = n.app AND c.open_id = coalesce(nullif(n.open_id, ''), b.open_id)
+			AND c.template_id = n.template_id
 		WHERE n.state IN ('queued', 'retrying')
 			AND n.due_at <= now()
 			AND n.expires_at > now()
 			AND NOT EXISTS (SELECT FROM template_pauses p WHERE p.app = n.app AND p.template_id = n.template_id)
 			AND (n.open_id <> '' OR b.open_id IS NOT NULL)
+			AND (n.no_consent = 'send' OR c.long_term OR c.balance IS NULL OR c.balance > 0)
 	)
 	UPDATE notifications n
 	SET state = 'sending', class = '', reason = '', seq = n.seq + 1,
 		owner = ready.owner, address = ready.address,
 		lease_until = now() + ready.lease * interval '1 microsecond',
+		ledger_balance = CASE WHEN n.doubts + n.unsure > 0 THEN n.ledger_balance ELSE ready.balance END,
+		ledger_touches = CASE WHEN n.doubts + n.unsure > 0 THEN n.ledger_touches ELSE ready.touches END,
+		ledger_grants = ready.grants,
 		handover_at = NULL, updated_at = now()
 	FROM ready
 	WHERE n.id = ready.id AND n.seq = ready.seq`

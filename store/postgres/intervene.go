@@ -55,6 +55,7 @@ func (s *Store) Discard(ctx context.Context, discards []store.Discard) ([]store.
 const settleDoubtSQL = `
 	WITH found AS MATERIALIZED (
 		SELECT d.*, n.generation AS was_generation, n.state AS was, n.reason AS was_reason, n.errcode AS was_errcode,
+			n.app, n.address, n.template_id, n.ledger_touches,
 			CASE
 				WHEN n.generation <> d.generation THEN 'wrong_state'
 				WHEN n.state = d.state AND n.reason = d.reason THEN 'before'
@@ -70,6 +71,9 @@ const settleDoubtSQL = `
 			updated_at = now(), finished_at = now()
 		FROM found f
 		WHERE n.id = f.id AND f.result = 'done'
+	), sent AS (
+		SELECT app, address, template_id, ledger_touches FROM found WHERE result = 'done' AND state = 'sent'
+	), ledger AS (` + sentAfterAllSQL + `
 	), recorded AS (
 		INSERT INTO actions (notification_id, generation, verb, at, actor, reason, errcode, detail)
 		SELECT id, generation, verb, now(), actor, was_reason, was_errcode, ''

@@ -19,11 +19,14 @@ const lookSQL = `
 	SELECT ` + notificationColumns + `,
 		CASE WHEN n.state = 'sending' THEN n.address ELSE coalesce(nullif(n.open_id, ''), b.open_id, '') END,
 		coalesce(p.reason, ''),
+		c.balance, coalesce(c.long_term, false),
 		now()
 	FROM unnest($1::uuid[]) WITH ORDINALITY AS wanted (id, place)
 	JOIN notifications n ON n.id = wanted.id
 	LEFT JOIN bindings b ON n.user_id <> '' AND b.app = n.app AND b.user_id = n.user_id
 	LEFT JOIN template_pauses p ON p.app = n.app AND p.template_id = n.template_id
+	LEFT JOIN consents c ON c.app = n.app AND c.template_id = n.template_id
+		AND c.open_id = CASE WHEN n.state = 'sending' THEN n.address ELSE coalesce(nullif(n.open_id, ''), b.open_id, '') END
 	ORDER BY wanted.place`
 
 // Look returns the notifications that exist among ids, in the order of ids.
@@ -38,12 +41,14 @@ func (s *Store) Look(ctx context.Context, ids []uuid.UUID) ([]store.Look, error)
 
 func scanLook(row pgx.CollectableRow) (store.Look, error) {
 	var (
-		r notificationRow
-		l store.Look
+		r       notificationRow
+		l       store.Look
+		balance *int
 	)
-	if err := row.Scan(append(r.fields(), &l.Address, &l.Paused, &l.Now)...); err != nil {
+	if err := row.Scan(append(r.fields(), &l.Address, &l.Paused, &balance, &l.Consent.LongTerm, &l.Now)...); err != nil {
 		return store.Look{}, err
 	}
+	setBalance(&l.Consent, balance)
 	var err error
 	l.Notification, err = r.notification()
 	l.Now = l.Now.UTC()

@@ -6,39 +6,41 @@ import (
 	"github.com/wxnotify/wxnotify/store"
 )
 
-// holdPausesSQL keeps the pauses that moves refer to until the COMMIT, so that
-// a resume either comes before (and the move does not apply) or after (and
-// finds the notification waiting).
-const holdPausesSQL = `
-	SELECT
-	FROM template_pauses p
-	WHERE (p.app, p.template_id) IN (SELECT n.app, n.template_id FROM notifications n WHERE n.id = ANY($1::uuid[]))
-	ORDER BY p.app, p.template_id
-	FOR KEY SHARE`
-
-// moveSQL moves notifications without an attempt. One that shall wait for its
-// template's resume moves only while the template is paused: nobody would wake
-// it otherwise.
+// moveSQL moves notifications without an attempt. One that shall wait moves only
+// while what it waits for is not there: nobody would wake it otherwise.
 const moveSQL = `
 	WITH found AS MATERIALIZED (
-		SELECT m.*, n.state AS was, n.app, n.template_id
+		SELECT m.*, n.state AS was, n.app, n.user_id, n.open_id, n.template_id
 		FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bool[])
 			AS m (id, generation, state, class, reason, delay, requeue)
 		JOIN notifications n ON n.id = m.id AND n.generation = m.generation
+	), addressed AS MATERIALIZED (
+		SELECT m.*, b.open_id AS bound, coalesce(nullif(m.open_id, ''), b.open_id, '') AS address
+		FROM found m
+		LEFT JOIN bindings b ON m.state = 'waiting' AND m.user_id <> '' AND b.app = m.app AND b.user_id = m.user_id
 	)
 	UPDATE notifications n
 	SET state = m.state, class = m.class, reason = m.reason,
+		address = CASE WHEN m.state = 'waiting' AND m.reason = 'no_consent' THEN m.address ELSE n.address END,
 		generation = n.generation + (m.state = 'retrying' AND m.requeue)::int,
 		due_at = CASE WHEN m.state = 'retrying' THEN now() + m.delay * interval '1 microsecond' ELSE n.due_at END,
 		handover_at = CASE WHEN m.state = 'retrying' THEN
 			now() + (m.delay + CASE WHEN m.requeue THEN 0 ELSE $8::bigint END) * interval '1 microsecond' END,
 		updated_at = now(),
 		finished_at = CASE WHEN m.state IN ('dead', 'expired', 'cancelled') THEN now() END
-	FROM found m
+	FROM addressed m
 	WHERE n.id = m.id
 		AND (m.was IN ('queued', 'retrying') OR (m.was = 'waiting' AND m.state = 'cancelled'))
-		AND (m.state <> 'waiting' OR m.reason <> 'template_paused'
-			OR EXISTS (SELECT FROM template_pauses p WHERE p.app = m.app AND p.template_id = m.template_id))
+		AND CASE WHEN m.state <> 'waiting' THEN true ELSE
+			CASE m.reason
+				WHEN 'unbound' THEN m.bound IS NULL
+				WHEN 'no_consent' THEN m.address <> '' AND NOT EXISTS (SELECT FROM consents c
+					WHERE c.app = m.app AND c.open_id = m.address AND c.template_id = m.template_id
+						AND (c.long_term OR c.balance > 0))
+				WHEN 'template_paused' THEN EXISTS (SELECT FROM template_pauses p
+					WHERE p.app = m.app AND p.template_id = m.template_id)
+				ELSE true
+			END END
 	RETURNING n.id`
 
 // movedSQL finds the moves that an earlier try applied.
@@ -58,10 +60,9 @@ const replayedSQL = `
 // queueMoves adds the moves, replays apart from the others.
 func queueMoves(b *pgx.Batch, moves []store.Move, answers []bool) {
 	var (
-		moved           moveColumns
-		replayed        replayColumns
-		place           = make(map[[16]byte]int, len(moves))
-		pausedTemplates bool
+		moved    moveColumns
+		replayed replayColumns
+		place    = make(map[[16]byte]int, len(moves))
 	)
 	for i, m := range moves {
 		place[m.ID] = i
@@ -70,7 +71,6 @@ func queueMoves(b *pgx.Batch, moves []store.Move, answers []bool) {
 			continue
 		}
 		moved.add(m)
-		pausedTemplates = pausedTemplates || m.Reason == store.ReasonTemplatePaused
 	}
 	mark := func(rows pgx.Rows) error {
 		var id [16]byte
@@ -79,9 +79,6 @@ func queueMoves(b *pgx.Batch, moves []store.Move, answers []bool) {
 			return nil
 		})
 		return err
-	}
-	if pausedTemplates {
-		b.Queue(holdPausesSQL, moved.id)
 	}
 	if len(moved.id) > 0 {
 		b.Queue(moveSQL, moved.id, moved.generation, moved.state, moved.class, moved.reason, moved.delay, moved.requeue,

@@ -109,7 +109,10 @@ const settleReceiptsSQL = `
 		FROM chosen c
 		WHERE n.id = c.notification_id
 			AND (n.state IN ('in_doubt', 'queued', 'retrying') OR (n.state = 'dead' AND n.reason = 'in_doubt'))
-		RETURNING n.id, c.n, c.msg_id, c.app
+		RETURNING n.id, c.n, c.msg_id, c.app, n.address, n.template_id, n.ledger_touches
+	), sent AS (
+		SELECT app, address, template_id, ledger_touches FROM settled
+	), ledger AS (` + sentAfterAllSQL + `
 	), attempted AS (
 		UPDATE attempts a
 		SET msg_id = s.msg_id

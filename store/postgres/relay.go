@@ -22,7 +22,7 @@ func (s *Store) ExpireLeases(ctx context.Context, wait time.Duration, limit int)
 	// updated_at is about when the attempt began.
 	tag, err := s.pool.Exec(ctx, `
 		WITH late AS (
-			SELECT id, seq, app, lease_until, updated_at
+			SELECT id, seq, app, address, template_id, lease_until, updated_at
 			FROM notifications
 			WHERE state = 'sending' AND lease_until <= now()
 			ORDER BY lease_until
@@ -31,6 +31,11 @@ func (s *Store) ExpireLeases(ctx context.Context, wait time.Duration, limit int)
 		), recorded AS (
 			INSERT INTO attempts (notification_id, n, at, latency_us, errcode, errmsg, rid, msg_id, outcome)
 			SELECT id, seq, updated_at, 0, 0, 'no answer before the lease was over', '', 0, 'in_doubt' FROM late
+		), ledger AS (
+			UPDATE consents c
+			SET touches = c.touches + e.n, updated_at = now()
+			FROM (SELECT app, address, template_id, count(*) AS n FROM late GROUP BY app, address, template_id) AS e
+			WHERE c.app = e.app AND c.open_id = e.address AND c.template_id = e.template_id
 		)
 		UPDATE notifications n
 		SET state = 'in_doubt', owner = NULL, lease_until = NULL, updated_at = now(),
@@ -85,13 +90,25 @@ func (s *Store) ResolveDoubts(ctx context.Context, limit int) (requeued, dead in
 // was waiting for. It takes at most limit rows and returns how many.
 func (s *Store) ExpireOverdue(ctx context.Context, limit int) (int, error) {
 	tag, err := s.pool.Exec(ctx, `
-		WITH overdue AS (
+		WITH late AS (
 			SELECT id
 			FROM notifications
 			WHERE state IN ('queued', 'retrying', 'waiting') AND expires_at <= now()
 			ORDER BY expires_at
 			LIMIT $1
 			FOR NO KEY UPDATE SKIP LOCKED
+		), waited AS (
+			SELECT id
+			FROM notifications
+			WHERE state = 'waiting' AND reason IN ('unbound', 'no_consent') AND wait_until <= now()
+			ORDER BY wait_until
+			LIMIT $1
+			FOR NO KEY UPDATE SKIP LOCKED
+		), overdue AS (
+			SELECT id FROM late
+			UNION
+			SELECT id FROM waited
+			LIMIT $1
 		)
 		UPDATE notifications n
 		SET state = 'expired', reason = CASE WHEN n.state = 'waiting' THEN n.reason ELSE 'too_old' END,

@@ -41,6 +41,7 @@ const replaySQL = `
 			data = coalesce(f.data::json, n.data),
 			payload = CASE WHEN f.data IS NULL THEN n.payload ELSE '' END,
 			due_at = now(), expires_at = now() + f.max_age * interval '1 microsecond', handover_at = now(),
+			wait_until = CASE WHEN n.wait_us > 0 THEN now() + least(n.wait_us, f.max_age) * interval '1 microsecond' END,
 			updated_at = now(), finished_at = NULL, discarded_at = NULL, data_blanked_at = NULL
 		FROM found f
 		WHERE n.id = f.id AND f.result = 'done'

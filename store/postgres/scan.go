@@ -16,11 +16,11 @@ import (
 // notificationRow takes them, of the table under the name n.
 const notificationColumns = `
 	n.id, n.app, n.producer, n.ref, n.content_hash, n.template_id, n.page, n.user_id, n.open_id, n.data::text,
-	n.lang, n.miniprogram_state, n.priority, n.duplicates, n.payload, n.queue,
+	n.lang, n.miniprogram_state, n.priority, n.duplicates, n.wait_us, n.no_consent, n.release_order, n.payload, n.queue,
 	n.state, n.class, n.reason, n.errcode, n.errmsg, n.field, n.assumed, n.receipt, n.msg_id,
 	n.seq, n.generation, n.spent, n.doubts, n.unsure,
 	n.owner, n.lease_until, n.due_at, n.expires_at, n.handover_at, n.created_at, n.updated_at, n.finished_at,
-	n.discarded_at, n.data_blanked_at`
+	n.discarded_at, n.data_blanked_at, n.wait_until`
 
 // notificationRow receives one row.
 type notificationRow struct {
@@ -29,7 +29,8 @@ type notificationRow struct {
 	owner                           *[16]byte
 	data                            string
 	lease, handover, finished       *time.Time
-	discarded, blanked              *time.Time
+	discarded, blanked, waitUntil   *time.Time
+	wait                            int64
 	due, expires, created, modified time.Time
 }
 
@@ -38,12 +39,13 @@ func (r *notificationRow) fields() []any {
 	n := &r.n
 	return []any{
 		&r.id, &n.App, &n.Producer, &n.Ref, &n.ContentHash, &n.TemplateID, &n.Page, &n.UserID, &n.OpenID, &r.data,
-		&n.Lang, &n.MiniprogramState, (*string)(&n.Priority), (*string)(&n.Duplicates), &n.Payload, &n.Queue,
+		&n.Lang, &n.MiniprogramState, (*string)(&n.Priority), (*string)(&n.Duplicates),
+		&r.wait, (*string)(&n.NoConsent), (*string)(&n.ReleaseOrder), &n.Payload, &n.Queue,
 		(*string)(&n.State), (*string)(&n.Class), (*string)(&n.Reason), &n.Errcode, &n.Errmsg, &n.Field, &n.Assumed,
 		(*string)(&n.Receipt), &n.MsgID,
 		&n.Seq, &n.Generation, &n.Spent, &n.Doubts, &n.Unsure,
 		&r.owner, &r.lease, &r.due, &r.expires, &r.handover, &r.created, &r.modified, &r.finished, &r.discarded,
-		&r.blanked,
+		&r.blanked, &r.waitUntil,
 	}
 }
 
@@ -63,7 +65,8 @@ func (r *notificationRow) notification() (store.Notification, error) {
 	}
 	n.LeaseUntil, n.HandoverAt = utc(r.lease), utc(r.handover)
 	n.FinishedAt, n.DiscardedAt = utc(r.finished), utc(r.discarded)
-	n.DataBlankedAt = utc(r.blanked)
+	n.DataBlankedAt, n.WaitUntil = utc(r.blanked), utc(r.waitUntil)
+	n.Wait = time.Duration(r.wait) * time.Microsecond
 	n.DueAt, n.ExpiresAt, n.CreatedAt, n.UpdatedAt = r.due.UTC(), r.expires.UTC(), r.created.UTC(), r.modified.UTC()
 	var err error
 	n.Data, err = decodeData(r.data)

@@ -27,25 +27,38 @@ const settleSQL = `
 		SELECT * FROM unnest(
 			$1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
 			$8::bigint[], $9::bool[], $10::bool[], $11::bool[], $12::bool[],
-			$13::timestamptz[], $14::bigint[], $15::int[], $16::text[], $17::text[], $18::bigint[]
+			$13::timestamptz[], $14::bigint[], $15::int[], $16::text[], $17::text[], $18::bigint[], $22::bool[]
 		) AS s (id, seq, outcome, state, class, reason, field,
 			delay, requeue, spend, unsure, assumed,
-			at, latency_us, errcode, errmsg, rid, msg_id)
-	), applied AS (
+			at, latency_us, errcode, errmsg, rid, msg_id, refused)
+	), judged AS (
 		SELECT s.*, (a.n IS NOT NULL)::int AS was_doubt,
 			(s.state = 'in_doubt' OR s.outcome = 'in_doubt')::int AS is_doubt,
-			CASE s.state
-				WHEN 'retrying' THEN now() + s.delay * interval '1 microsecond'
-				WHEN 'in_doubt' THEN now() + interval '1 microsecond' * CASE
+			n.app, n.address, n.template_id, n.ledger_touches, n.ledger_grants, n.due_at,` + verdictSQL + ` AS verdict` + settleFrom + `
+	), applied AS (
+		SELECT j.id, j.seq, j.was_doubt, j.is_doubt, j.refused, j.spend, j.unsure, j.field, j.errcode, j.errmsg, j.msg_id,
+			j.app, j.address, j.template_id, j.ledger_touches, j.ledger_grants,
+			CASE j.verdict WHEN '' THEN j.state ELSE j.verdict END AS state,
+			CASE j.verdict WHEN '' THEN j.class WHEN 'dead' THEN 'fault' ELSE '' END AS class,
+			CASE j.verdict WHEN '' THEN j.reason WHEN 'dead' THEN 'in_doubt' ELSE '' END AS reason,
+			j.assumed OR j.verdict = 'sent' AS assumed,
+			j.requeue OR j.verdict = 'retrying' AS requeue,
+			CASE
+				WHEN j.verdict = 'retrying' THEN now()
+				WHEN j.verdict <> '' THEN j.due_at
+				WHEN j.state = 'retrying' THEN now() + j.delay * interval '1 microsecond'
+				WHEN j.state = 'in_doubt' THEN now() + interval '1 microsecond' * CASE
 					WHEN EXISTS (SELECT FROM app_pushes p
-						WHERE p.app = n.app AND p.pushed_at > now() - $19::bigint * interval '1 microsecond')
-					THEN s.delay
-					ELSE least(s.delay, $20::bigint) END
-				ELSE n.due_at
-			END AS due_at` + settleFrom + `
+						WHERE p.app = j.app AND p.pushed_at > now() - $19::bigint * interval '1 microsecond')
+					THEN j.delay
+					ELSE least(j.delay, $20::bigint) END
+				ELSE j.due_at
+			END AS due_at
+		FROM judged j
+	), ledger AS (` + ledgerSQL + `
 	), recorded AS (
 		INSERT INTO attempts (notification_id, n, at, latency_us, errcode, errmsg, rid, msg_id, outcome)
-		SELECT id, seq, at, latency_us, errcode, errmsg, rid, msg_id, outcome FROM applied
+		SELECT id, seq, at, latency_us, errcode, errmsg, rid, msg_id, outcome FROM judged
 		ON CONFLICT (notification_id, n) DO UPDATE
 		SET at = excluded.at, latency_us = excluded.latency_us, errcode = excluded.errcode, errmsg = excluded.errmsg,
 			rid = excluded.rid, msg_id = excluded.msg_id, outcome = excluded.outcome
@@ -95,7 +108,7 @@ const suspectSQL = `
 
 // settledSQL reads what settlements led to.
 const settledSQL = `
-	SELECT s.place, n.state, n.generation, coalesce(a.outcome, '')
+	SELECT s.place, n.state, n.class, n.reason, n.generation, coalesce(a.outcome, '')
 	FROM unnest($1::uuid[], $2::int[]) WITH ORDINALITY AS s (id, seq, place)
 	JOIN notifications n ON n.id = s.id
 	LEFT JOIN attempts a ON a.notification_id = s.id AND a.n = s.seq`
@@ -108,6 +121,7 @@ type settlements struct {
 	seq, errcode                         []int
 	delay, latency, msgID                []int64
 	requeue, spend, unsure, assumed      []bool
+	refused                              []bool
 	at                                   []time.Time
 }
 
@@ -120,6 +134,7 @@ func (c *settlements) add(s store.Settlement) {
 	c.at, c.latency = append(c.at, s.Attempt.At), append(c.latency, s.Attempt.Latency.Microseconds())
 	c.errcode, c.errmsg = append(c.errcode, s.Attempt.Errcode), append(c.errmsg, s.Attempt.Errmsg)
 	c.rid, c.msgID = append(c.rid, s.Attempt.RID), append(c.msgID, s.Attempt.MsgID)
+	c.refused = append(c.refused, s.Refused)
 }
 
 // queueSettlements adds the settlements. The statements for pauses and suspects
@@ -146,7 +161,8 @@ func queueSettlements(b *pgx.Batch, batch []store.Settlement, answers []store.Se
 		all.id, all.seq, all.outcome, all.state, all.class, all.reason, all.field,
 		all.delay, all.requeue, all.spend, all.unsure, all.assumed,
 		all.at, all.latency, all.errcode, all.errmsg, all.rid, all.msgID,
-		store.NoPushWindow.Microseconds(), store.NoPushWait.Microseconds(), store.HandoverGrace.Microseconds())
+		store.NoPushWindow.Microseconds(), store.NoPushWait.Microseconds(), store.HandoverGrace.Microseconds(),
+		all.refused, store.ConsentSkew.Microseconds())
 	queueReceipts(b, batch)
 	b.Queue(settledSQL, all.id, all.seq).Query(func(rows pgx.Rows) error {
 		var (
@@ -154,7 +170,10 @@ func queueSettlements(b *pgx.Batch, batch []store.Settlement, answers []store.Se
 			settled store.Settled
 			outcome string
 		)
-		_, err := pgx.ForEachRow(rows, []any{&place, (*string)(&settled.State), &settled.Generation, &outcome}, func() error {
+		fields := []any{
+			&place, (*string)(&settled.State), (*string)(&settled.Class), (*string)(&settled.Reason), &settled.Generation, &outcome,
+		}
+		_, err := pgx.ForEachRow(rows, fields, func() error {
 			settled.Applied = onRecord(outcome, batch[place-1].Attempt.Outcome)
 			answers[place-1] = settled
 			return nil

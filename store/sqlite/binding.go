@@ -13,7 +13,7 @@ import (
 // app and an openid one user: a later bind moves it, and its former user is
 // unbound. Where the slice contradicts itself, the last one wins and the others
 // are left out. A bound openid is no longer suspect, and what waited for the
-// binding is queued.
+// binding, or for the consent of another openid, is queued.
 func (s *Store) Bind(ctx context.Context, bindings []store.Binding) (store.Bound, error) {
 	for i, b := range bindings {
 		if err := b.Check(); err != nil {
@@ -57,11 +57,14 @@ func (s *Store) Bind(ctx context.Context, bindings []store.Binding) (store.Bound
 // bind makes one binding and wakes what waited for it.
 func (t *writeTx) bind(ctx context.Context, b store.Binding) error {
 	// What had ended for the former user need not know whose openid it went to: who
-	// erases the new one would not look there.
+	// erases the new one would not look there. What waits for the consent of that
+	// openid waits for a new one.
 	_, err := t.exec(ctx, `
 		UPDATE notifications
-		SET address = ''
-		WHERE app = ?1 AND address = ?2 AND finished_at IS NOT NULL AND reason <> 'in_doubt' AND user_id <> '' AND user_id =
+		SET address = '', reason = iif(state = 'waiting', 'unbound', reason)
+		WHERE app = ?1 AND address = ?2
+			AND (finished_at IS NOT NULL AND reason <> 'in_doubt' OR state = 'waiting' AND reason = 'no_consent')
+			AND user_id <> '' AND user_id =
 			(SELECT user_id FROM bindings WHERE app = ?1 AND open_id = ?2 AND user_id <> ?3)`, b.App, b.OpenID, b.UserID)
 	if err != nil {
 		return err
@@ -84,8 +87,10 @@ func (t *writeTx) bind(ctx context.Context, b store.Binding) error {
 	_, err = t.exec(ctx, `
 		UPDATE notifications
 		SET `+wakeSQL+`
-		WHERE app = ?2 AND user_id = ?3 AND state = 'waiting' AND reason = 'unbound' AND expires_at > ?1`,
-		t.now, b.App, b.UserID)
+		WHERE app = ?2 AND user_id = ?3 AND state = 'waiting'
+			AND (reason = 'unbound' OR reason = 'no_consent' AND address <> ?4)
+			AND expires_at > ?1 AND coalesce(wait_until > ?1, 1)`,
+		t.now, b.App, b.UserID, b.OpenID)
 	return err
 }
 

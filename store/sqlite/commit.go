@@ -62,12 +62,25 @@ func (t *writeTx) claim(ctx context.Context, c store.Claim) (store.Claimed, erro
 		UPDATE notifications AS n
 		SET state = 'sending', class = '', reason = '', seq = seq + 1,
 			owner = ?3, lease_until = ?4 + ?5, handover_at = NULL, updated_at = ?4,
-			address = CASE WHEN open_id <> '' THEN open_id
-				ELSE (SELECT b.open_id FROM bindings b WHERE b.app = n.app AND b.user_id = n.user_id) END
+			address = r.address,
+			ledger_balance = iif(n.doubts + n.unsure > 0, ledger_balance, r.balance),
+			ledger_touches = iif(n.doubts + n.unsure > 0, ledger_touches, r.touches),
+			ledger_grants = r.grants
+		FROM (
+			SELECT i.address, iif(c.long_term, NULL, c.balance) AS balance, coalesce(c.touches, 0) AS touches,
+				coalesce(c.grants, 0) AS grants, coalesce(c.balance = 0 AND NOT c.long_term, 0) AS empty
+			FROM (
+				SELECT n.app, n.template_id, coalesce(nullif(n.open_id, ''), b.open_id) AS address
+				FROM notifications n
+				LEFT JOIN bindings b ON n.user_id <> '' AND b.app = n.app AND b.user_id = n.user_id
+				WHERE n.id = ?1
+			) AS i
+			LEFT JOIN consents c ON c.app = i.app AND c.open_id = i.address AND c.template_id = i.template_id
+		) AS r
 		WHERE id = ?1 AND generation = ?2 AND state IN ('queued', 'retrying')
 			AND due_at <= ?4 AND expires_at > ?4
 			AND NOT EXISTS (SELECT 1 FROM template_pauses p WHERE p.app = n.app AND p.template_id = n.template_id)
-			AND (open_id <> '' OR EXISTS (SELECT 1 FROM bindings b WHERE b.app = n.app AND b.user_id = n.user_id))`,
+			AND r.address IS NOT NULL AND (no_consent = 'send' OR NOT r.empty)`,
 		c.ID[:], c.Generation, c.Owner[:], t.now, c.Lease.Microseconds())
 	if err != nil {
 		return store.Claimed{}, err

@@ -19,12 +19,14 @@ const insertSQL = `
 		id, app, producer, ref, content_hash, template_id, page, user_id, open_id, data,
 		lang, miniprogram_state, priority, duplicates, payload, queue,
 		state, class, reason, errcode, errmsg, field, receipt, generation,
-		due_at, expires_at, handover_at, created_at, updated_at, finished_at, webhook)
+		due_at, expires_at, handover_at, created_at, updated_at, finished_at, webhook,
+		wait_us, wait_until, no_consent, release_order)
 	VALUES (
 		?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10,
 		?11, ?12, ?13, ?14, ?15, ?16,
 		?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24,
-		?25, ?26, ?27, ?28, ?28, ?29, ?30)
+		?25, ?26, ?27, ?28, ?28, ?29, ?30,
+		?31, ?32, ?33, ?34)
 	ON CONFLICT DO NOTHING`
 
 // Insert accepts notifications in one transaction and answers each of them, in
@@ -93,11 +95,17 @@ func (t *writeTx) insert(ctx context.Context, a store.Acceptance) error {
 	if n.State.Final() {
 		finished = t.now
 	}
+	expires := orElse(n.ExpiresAt, due+a.MaxAge.Microseconds())
+	var waitUntil any
+	if n.Wait > 0 {
+		waitUntil = min(due+n.Wait.Microseconds(), expires)
+	}
 	_, err = t.exec(ctx, insertSQL,
 		n.ID[:], n.App, n.Producer, n.Ref, notNil(n.ContentHash), n.TemplateID, n.Page, n.UserID, n.OpenID, data,
 		n.Lang, n.MiniprogramState, n.Priority, n.Duplicates, notNil(n.Payload), n.Queue,
 		n.State, n.Class, n.Reason, n.Errcode, n.Errmsg, n.Field, n.Receipt, n.Generation,
-		due, orElse(n.ExpiresAt, due+a.MaxAge.Microseconds()), handover, t.now, finished, a.Webhook)
+		due, expires, handover, t.now, finished, a.Webhook,
+		n.Wait.Microseconds(), waitUntil, n.NoConsent, n.ReleaseOrder)
 	return err
 }
 

@@ -65,6 +65,9 @@ func (t *writeTx) settleDoubt(ctx context.Context, d store.DoubtSettlement) (sto
 		UPDATE notifications
 		SET state = ?2, class = ?3, reason = ?4, assumed = ?2 = 'sent', updated_at = ?5, finished_at = ?5
 		WHERE id = ?1 AND state IN ('in_doubt', 'dead')`, d.ID[:], d.As, class, reason, t.now)
+	if err == nil && d.As == store.Sent {
+		err = t.sentAfterAll(ctx, d.ID[:])
+	}
 	if err == nil {
 		err = t.note(ctx, acted, d.Verb(), d.Actor, "")
 	}

@@ -17,22 +17,29 @@ import (
 const lookSQL = `
 	SELECT ` + notificationColumns + `,
 		CASE WHEN n.state = 'sending' THEN n.address ELSE coalesce(nullif(n.open_id, ''), b.open_id, '') END,
-		coalesce(p.reason, '')
+		coalesce(p.reason, ''),
+		c.balance, coalesce(c.long_term, 0)
 	FROM notifications n
 	LEFT JOIN bindings b ON b.app = n.app AND b.user_id = n.user_id
 	LEFT JOIN template_pauses p ON p.app = n.app AND p.template_id = n.template_id
+	LEFT JOIN consents c ON c.app = n.app AND c.template_id = n.template_id
+		AND c.open_id = CASE WHEN n.state = 'sending' THEN n.address ELSE coalesce(nullif(n.open_id, ''), b.open_id, '') END
 	WHERE n.id = ?`
 
 // scanLook takes the row of lookSQL; found is false when there is none.
 func scanLook(row scanner, now int64) (l store.Look, found bool, err error) {
-	var r notificationRow
-	err = row.Scan(append(r.fields(), &l.Address, &l.Paused)...)
+	var (
+		r       notificationRow
+		balance sql.NullInt64
+	)
+	err = row.Scan(append(r.fields(), &l.Address, &l.Paused, &balance, &l.Consent.LongTerm)...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return store.Look{}, false, nil
 	}
 	if err != nil {
 		return store.Look{}, false, err
 	}
+	setBalance(&l.Consent, balance)
 	l.Now = instant(now)
 	l.Notification, err = r.notification()
 	return l, true, err

@@ -112,6 +112,9 @@ func (t *writeTx) settleByReceipt(ctx context.Context, k receiptKey, ok bool) (s
 	if err != nil || changed == 0 {
 		return store.ReceiptPending, err
 	}
+	if err := t.sentAfterAll(ctx, id); err != nil {
+		return "", err
+	}
 	if _, err = t.exec(ctx, `UPDATE attempts SET msg_id = ?3 WHERE notification_id = ?1 AND n = ?2`, id, n, k.msgID); err != nil {
 		return "", err
 	}

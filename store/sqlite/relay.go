@@ -27,6 +27,14 @@ func (s *Store) ExpireLeases(ctx context.Context, wait time.Duration, limit int)
 		if err != nil {
 			return err
 		}
+		_, err = tx.exec(ctx, `
+			UPDATE consents
+			SET touches = touches + e.n, updated_at = ?1
+			FROM (SELECT app, address, template_id, count(*) AS n FROM (SELECT app, address, template_id `+late+`) GROUP BY 1, 2, 3) AS e
+			WHERE consents.app = e.app AND consents.open_id = e.address AND consents.template_id = e.template_id`, tx.now, limit)
+		if err != nil {
+			return err
+		}
 		n, err = tx.exec(ctx, `
 			UPDATE notifications AS n
 			SET state = 'in_doubt', owner = NULL, lease_until = NULL, updated_at = ?1,
@@ -93,6 +101,12 @@ func (s *Store) ExpireOverdue(ctx context.Context, limit int) (n int, err error)
 				FROM notifications
 				WHERE state IN ('queued', 'retrying', 'waiting') AND expires_at <= ?1
 				ORDER BY expires_at
+				LIMIT ?2)
+			OR id IN (
+				SELECT id
+				FROM notifications
+				WHERE state = 'waiting' AND reason IN ('unbound', 'no_consent') AND wait_until <= ?1
+				ORDER BY wait_until
 				LIMIT ?2)`, tx.now, limit)
 		return err
 	})

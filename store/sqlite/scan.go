@@ -14,11 +14,11 @@ import (
 // notificationRow takes them, of the table under the name n.
 const notificationColumns = `
 	n.id, n.app, n.producer, n.ref, n.content_hash, n.template_id, n.page, n.user_id, n.open_id, n.data,
-	n.lang, n.miniprogram_state, n.priority, n.duplicates, n.payload, n.queue,
+	n.lang, n.miniprogram_state, n.priority, n.duplicates, n.wait_us, n.no_consent, n.release_order, n.payload, n.queue,
 	n.state, n.class, n.reason, n.errcode, n.errmsg, n.field, n.assumed, n.receipt, n.msg_id,
 	n.seq, n.generation, n.spent, n.doubts, n.unsure,
 	n.owner, n.lease_until, n.due_at, n.expires_at, n.handover_at, n.created_at, n.updated_at, n.finished_at,
-	n.discarded_at, n.data_blanked_at`
+	n.discarded_at, n.data_blanked_at, n.wait_until`
 
 // notificationRow receives one row.
 type notificationRow struct {
@@ -27,6 +27,8 @@ type notificationRow struct {
 	data                            string
 	lease, handover                 sql.NullInt64
 	finished, discarded, blanked    sql.NullInt64
+	waitUntil                       sql.NullInt64
+	wait                            int64
 	due, expires, created, modified int64
 }
 
@@ -35,11 +37,11 @@ func (r *notificationRow) fields() []any {
 	n := &r.n
 	return []any{
 		&n.ID, &n.App, &n.Producer, &n.Ref, &n.ContentHash, &n.TemplateID, &n.Page, &n.UserID, &n.OpenID, &r.data,
-		&n.Lang, &n.MiniprogramState, &n.Priority, &n.Duplicates, &n.Payload, &n.Queue,
+		&n.Lang, &n.MiniprogramState, &n.Priority, &n.Duplicates, &r.wait, &n.NoConsent, &n.ReleaseOrder, &n.Payload, &n.Queue,
 		&n.State, &n.Class, &n.Reason, &n.Errcode, &n.Errmsg, &n.Field, &n.Assumed, &n.Receipt, &n.MsgID,
 		&n.Seq, &n.Generation, &n.Spent, &n.Doubts, &n.Unsure,
 		&r.owner, &r.lease, &r.due, &r.expires, &r.handover, &r.created, &r.modified, &r.finished, &r.discarded,
-		&r.blanked,
+		&r.blanked, &r.waitUntil,
 	}
 }
 
@@ -56,7 +58,8 @@ func (r *notificationRow) notification() (store.Notification, error) {
 	}
 	n.LeaseUntil, n.HandoverAt = nullable(r.lease), nullable(r.handover)
 	n.FinishedAt, n.DiscardedAt = nullable(r.finished), nullable(r.discarded)
-	n.DataBlankedAt = nullable(r.blanked)
+	n.DataBlankedAt, n.WaitUntil = nullable(r.blanked), nullable(r.waitUntil)
+	n.Wait = time.Duration(r.wait) * time.Microsecond
 	n.DueAt, n.ExpiresAt, n.CreatedAt, n.UpdatedAt = instant(r.due), instant(r.expires), instant(r.created), instant(r.modified)
 	var err error
 	n.Data, err = decodeData(r.data)

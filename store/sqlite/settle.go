@@ -38,6 +38,10 @@ const settleSQL = `
 
 // settle applies one settlement and reads what it led to.
 func (t *writeTx) settle(ctx context.Context, s store.Settlement) (store.Settled, error) {
+	l, err := t.judgeSettlement(ctx, &s)
+	if err != nil {
+		return store.Settled{}, err
+	}
 	a := s.Attempt
 	changed, err := t.exec(ctx, settleSQL,
 		sql.Named("id", s.ID[:]), sql.Named("seq", s.Seq), sql.Named("outcome", a.Outcome),
@@ -56,16 +60,19 @@ func (t *writeTx) settle(ctx context.Context, s store.Settlement) (store.Settled
 		if err := t.joinEarlyReceipt(ctx, s); err != nil {
 			return store.Settled{}, err
 		}
+		if err := t.keepLedger(ctx, s, l); err != nil {
+			return store.Settled{}, err
+		}
 	}
 	var (
 		settled store.Settled
 		outcome string
 	)
 	err = t.row(ctx, `
-		SELECT n.state, n.generation, coalesce(a.outcome, '')
+		SELECT n.state, n.class, n.reason, n.generation, coalesce(a.outcome, '')
 		FROM notifications n
 		LEFT JOIN attempts a ON a.notification_id = n.id AND a.n = ?2
-		WHERE n.id = ?1`, []any{s.ID[:], s.Seq}, []any{&settled.State, &settled.Generation, &outcome})
+		WHERE n.id = ?1`, []any{s.ID[:], s.Seq}, []any{&settled.State, &settled.Class, &settled.Reason, &settled.Generation, &outcome})
 	if errors.Is(err, sql.ErrNoRows) {
 		return store.Settled{}, nil
 	}

@@ -102,8 +102,10 @@ func testBindWakes(f *fixture) {
 		}
 		return n.ID
 	}
-	woken, consent, other := wait("u1", store.ReasonUnbound), wait("u1", store.ReasonNoConsent), wait("u2", store.ReasonUnbound)
-	f.bind(binding("u1", "o1"))
+	woken, other := wait("u1", store.ReasonUnbound), wait("u2", store.ReasonUnbound)
+	f.bind(binding("u3", "o3"))
+	consent := wait("u3", store.ReasonNoConsent)
+	f.bind(binding("u1", "o1"), binding("u3", "o3"))
 	n := f.get(woken)
 	if n.State != store.Queued || n.Generation != 2 || n.Reason != "" || n.HandoverAt.IsZero() {
 		f.Errorf("woken: %+v", n)

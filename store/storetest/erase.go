@@ -85,8 +85,8 @@ func testEraseOpen(f *fixture) {
 			s.Delay, s.Attempt.Errmsg, s.Attempt.RID = time.Hour, "text", "rid"
 		}))
 	}
-	waiting := func(reason store.Reason) store.Notification {
-		n := f.accept(personal(erasedUser)...)
+	waiting := func(reason store.Reason, edits ...func(*store.Acceptance)) store.Notification {
+		n := f.accept(append(personal(erasedUser), edits...)...)
 		if !f.move(store.Move{ID: n.ID, Generation: 1, State: store.Waiting, Reason: reason}) {
 			f.Fatal("move to waiting")
 		}
@@ -95,7 +95,7 @@ func testEraseOpen(f *fixture) {
 	f.bind(binding(erasedUser, erasedOpenID))
 	open := []store.Notification{
 		f.accept(personal(erasedUser)...), retrying(f.accept(personal(erasedUser)...)),
-		waiting(store.ReasonUnbound), waiting(store.ReasonNoConsent),
+		waiting(store.ReasonUnbound, row(func(n *store.Notification) { n.App = "wx2" })), waiting(store.ReasonNoConsent),
 		f.accept(full, row(func(n *store.Notification) { n.OpenID = erasedOpenID })),
 	}
 	other := f.accept(personal("u-other")...)

@@ -21,6 +21,7 @@ func testInsertAndGet(f *fixture) {
 		n.Data = map[string]string{"thing1": `<审批> & "quoted" \ 'single'; DROP TABLE notifications; --`, "time4": "2026年1月1日"}
 		n.Priority, n.Duplicates, n.Payload, n.Queue = store.Critical, store.DuplicatesAvoid, []byte{0, 255, '{'}, "critical"
 		n.DueAt, n.ExpiresAt = due, due.Add(time.Hour)
+		n.Wait, n.NoConsent, n.ReleaseOrder = time.Minute, store.NoConsentWait, store.ReleaseOldest
 	}))
 	inserted := must[[]store.Inserted](f)(f.Insert(f.ctx, []store.Acceptance{a}))
 	f.diff("answer", []store.Inserted{{ID: a.Notification.ID, State: store.Queued}}, inserted)
@@ -30,7 +31,7 @@ func testInsertAndGet(f *fixture) {
 		f.Fatalf("get: %d attempts, %v", len(attempts), err)
 	}
 	want := a.Notification
-	want.HandoverAt = due
+	want.HandoverAt, want.WaitUntil = due, due.Add(time.Minute)
 	f.diff("row", want, got, cmpopts.IgnoreFields(store.Notification{}, "CreatedAt", "UpdatedAt"))
 	f.wantIn("created_at", got.CreatedAt, time.Now(), 0)
 	f.invariants(got)

@@ -33,7 +33,12 @@ func testLife(f *fixture) {
 	cancel := mover{"cancel", func(n store.Notification) {
 		f.move(store.Move{ID: n.ID, Generation: n.Generation, State: store.Cancelled, Reason: store.ReasonByAdmin})
 	}}
-	all := []mover{claim, settle, leases, doubts, resume, bind, overdue, replay, cancel}
+	consent := mover{"consent", func(n store.Notification) {
+		if b, err := f.Resolve(f.ctx, n.App, n.UserID); err == nil {
+			f.answered(accepted(b.OpenID, n.TemplateID))
+		}
+	}}
+	all := []mover{claim, settle, leases, doubts, resume, bind, consent, overdue, replay, cancel}
 
 	f.expectPushes()
 	for _, line := range f.lines(doubts) {
@@ -91,9 +96,18 @@ func (f *fixture) lines(doubts mover) []line {
 		c.Lease = lease
 		return f.tryClaim(c).Look.Notification
 	}
-	waiting := func(reason store.Reason) store.Notification {
-		_, l := f.claim(f.accept(bound))
-		return f.mustSettle(settlement(l, store.Waiting, "refused", func(s *store.Settlement) { s.Reason = reason }))
+	waiting := func(reason store.Reason, edits ...func(*store.Acceptance)) store.Notification {
+		n := f.accept(edits...)
+		if !f.move(store.Move{ID: n.ID, Generation: 1, State: store.Waiting, Reason: reason}) {
+			f.Fatalf("move to waiting for %s", reason)
+		}
+		return f.get(n.ID)
+	}
+	faulty := func(a *store.Acceptance) {
+		bound(a)
+		a.Notification.TemplateID = "template-of-" + a.Notification.ID.String()
+		_, l := f.claim(f.accept(row(func(n *store.Notification) { n.TemplateID = a.Notification.TemplateID })))
+		f.mustSettle(settlement(l, store.Dead, "template", func(s *store.Settlement) { s.PauseTemplate = true }))
 	}
 	inDoubt := func(delay time.Duration, edits ...func(*store.Acceptance)) store.Notification {
 		l, _ := f.inDoubt(delay, append([]func(*store.Acceptance){bound}, edits...)...)
@@ -139,15 +153,15 @@ func (f *fixture) lines(doubts mover) []line {
 			map[string]store.State{"settlement": store.Sent, "resolved doubts": store.Dead},
 		},
 		{
-			"waiting, unbound", func() store.Notification { return waiting(store.ReasonUnbound) },
+			"waiting, unbound", func() store.Notification { return waiting(store.ReasonUnbound, user) },
 			map[string]store.State{"binding": store.Queued, "cancel": store.Cancelled},
 		},
 		{
-			"waiting, no consent", func() store.Notification { return waiting(store.ReasonNoConsent) },
-			map[string]store.State{"cancel": store.Cancelled},
+			"waiting, no consent", func() store.Notification { return waiting(store.ReasonNoConsent, bound) },
+			map[string]store.State{"binding": store.Queued, "consent": store.Queued, "cancel": store.Cancelled},
 		},
 		{
-			"waiting, template paused", func() store.Notification { return waiting(store.ReasonTemplatePaused) },
+			"waiting, template paused", func() store.Notification { return waiting(store.ReasonTemplatePaused, faulty) },
 			map[string]store.State{"resume": store.Queued, "cancel": store.Cancelled},
 		},
 		{"waiting, at its deadline", func() store.Notification {

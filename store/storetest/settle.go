@@ -58,7 +58,9 @@ func testSettle(f *fixture) {
 		want.State, want.Owner, want.LeaseUntil = test.state, uuid.Nil, time.Time{}
 		test.want(&want)
 		f.diff(name, want, got, cmpopts.IgnoreFields(store.Notification{}, "UpdatedAt", "DueAt", "HandoverAt", "FinishedAt"))
-		f.diff(name+": answer", store.Settled{Applied: true, State: test.state, Generation: want.Generation}, answer)
+		f.diff(name+": answer", store.Settled{
+			Applied: true, State: test.state, Class: want.Class, Reason: want.Reason, Generation: want.Generation,
+		}, answer)
 		if test.due == 0 {
 			f.diff(name+": due_at", l.DueAt, got.DueAt)
 		} else {
