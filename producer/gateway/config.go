@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/producer"
+	"github.com/wxnotify/wxnotify/store"
 )
 
 // Config is what a Gateway is made of.
@@ -24,6 +26,16 @@ type Config struct {
 	// Client accepts notifications; whatever its own producer is, each is accepted
 	// in the name of the key's. Its Store is required. The Gateway does not close it.
 	Client *producer.Client
+	// Users keeps who has which openid.
+	Users UserStore
+	// Consents is the ledger of consents.
+	Consents ConsentStore
+	// Eraser erases users.
+	Eraser *Eraser
+	// Catalog is what is known about templates.
+	Catalog Catalog
+	// Logins asks WeChat whose a login code is.
+	Logins Logins
 	// Limits bound what a client can take. Zero fields have defaults.
 	Limits Limits
 	// Logger gets a line for each failure of ours, and each panic. Default: none.
@@ -37,7 +49,17 @@ type Config struct {
 // App is one Mini Program that is served.
 type App struct {
 	ID string // appid
+	// Secret is the AppSecret, which logins need; "" when it is not here.
+	Secret string
+	// Tokens is the app's shared token; nil when it is not handed out.
+	Tokens Tokens
+	// ConsentSource is who counts the app's consents: store.ConsentClient, or
+	// store.ConsentPopup for WeChat's events. Default: store.ConsentClient.
+	ConsentSource store.ConsentSource
 }
+
+// Format implements fmt.Formatter, so that no verb prints the secret.
+func (a App) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "app "+a.ID) }
 
 // Limits bound what a client can take of the process.
 type Limits struct {

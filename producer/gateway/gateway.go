@@ -15,6 +15,9 @@ type Gateway struct {
 	keys    *keyring
 	mux     *http.ServeMux
 	metrics metrics
+	people  peopleMetrics
+	// exchanges are the login codes of the last minutes.
+	exchanges *exchanges
 	// memory is the bytes that bodies may take at once.
 	memory *semaphore.Weighted
 
@@ -34,10 +37,14 @@ func New(config Config) (*Gateway, error) {
 	g := &Gateway{
 		config: config, keys: newKeyring(config.Producers), mux: http.NewServeMux(),
 		memory: semaphore.NewWeighted(config.Limits.BodyMemory), idle: make(chan struct{}),
+		exchanges: newExchanges(config.now),
 	}
 	routes := g.routes()
 	var err error
 	if g.metrics, err = newMetrics(config.Registerer, routes); err != nil {
+		return nil, err
+	}
+	if g.people, err = newPeopleMetrics(config.Registerer); err != nil {
 		return nil, err
 	}
 	for _, r := range routes {

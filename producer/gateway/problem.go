@@ -34,9 +34,16 @@ const (
 	CodeMediaType         Code = "unsupported_media_type" // 415
 	CodeInvalid           Code = "invalid"                // 422: errors names every bad field
 	CodeKeyReused         Code = "idempotency_key_reused" // 422: the Idempotency-Key was used with another request
+	CodeUnbound           Code = "unbound"                // 422: no openid is known of the user in this app
+	CodeCodeInvalid       Code = "code_invalid"           // 422: the login code is wrong or too old
+	CodeCodeUsed          Code = "code_used"              // 422: the login code was used before
+	CodeCodeBlocked       Code = "code_blocked"           // 403: WeChat blocks the user's logins
 	CodeRateLimited       Code = "rate_limited"           // 429
+	CodeWeChatThrottled   Code = "wechat_throttled"       // 429: WeChat's quota of this app is used up
 	CodeInternal          Code = "internal"               // 500: a fault of ours
 	CodeUnavailable       Code = "unavailable"            // 503: the store is away, or too much is under way
+	CodeLoginUnavailable  Code = "login_unavailable"      // 503: WeChat does not answer, or not for this app
+	CodeTokenUnavailable  Code = "token_unavailable"      // 503: there is no access token now
 	CodeDraining          Code = "draining"               // 503: this process is about to end
 )
 
@@ -44,7 +51,8 @@ const (
 var Codes = []Code{
 	CodeNotJSON, CodeUnauthorized, CodeForbiddenRight, CodeForbiddenApp, CodeForbiddenTemplate, CodeNotFound, CodeMethod,
 	CodeRefConflict, CodeWrongState, CodeInDoubt, CodeNoContent, CodeRunning, CodeTooLarge, CodeMediaType,
-	CodeInvalid, CodeKeyReused, CodeRateLimited, CodeInternal, CodeUnavailable, CodeDraining,
+	CodeInvalid, CodeKeyReused, CodeUnbound, CodeCodeInvalid, CodeCodeUsed, CodeCodeBlocked, CodeRateLimited,
+	CodeWeChatThrottled, CodeInternal, CodeUnavailable, CodeLoginUnavailable, CodeTokenUnavailable, CodeDraining,
 }
 
 // Problem is an answer that refuses a request, as application/problem+json. Its

@@ -29,5 +29,16 @@ const (
 func (g *Gateway) routes() []route {
 	return []route{
 		{"POST /v1/notifications", RightSend, someBody, g.postNotification},
+
+		{"POST /v1/logins", RightUsers, someBody, g.postLogin},
+		{"PUT /v1/users/{user_id}", RightUsers, someBody, g.putUser},
+		{"GET /v1/users/{user_id}", RightUsers, noBody, g.getUser},
+		{"DELETE /v1/users/{user_id}", RightErase, noBody, g.deleteUser},
+		{"POST /v1/users/{user_id}/consents", RightUsers, someBody, g.postConsents},
+		{"GET /v1/users/{user_id}/consents", RightUsers, noBody, g.getConsents},
+		{"GET /v1/users/{user_id}/consent-plan", RightUsers, noBody, g.getPlan},
+
+		{"GET /v1/templates", RightRead, noBody, g.getTemplates},
+		{"GET /v1/apps/{appid}/token", RightToken, noBody, g.getToken},
 	}
 }
