@@ -112,6 +112,14 @@ func (c Config) check() error {
 	if c.Client == nil {
 		bad("Client is required")
 	}
+	for name, missing := range map[string]bool{
+		"Users": c.Users == nil, "Consents": c.Consents == nil, "Eraser": c.Eraser == nil,
+		"Catalog": c.Catalog == nil, "Logins": c.Logins == nil,
+	} {
+		if missing {
+			bad("%s is required", name)
+		}
+	}
 	if len(c.Apps) == 0 {
 		bad("Apps is empty")
 	}

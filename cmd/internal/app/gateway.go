@@ -8,6 +8,7 @@ import (
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/producer/callback"
 	"github.com/wxnotify/wxnotify/producer/gateway"
+	"github.com/wxnotify/wxnotify/store"
 )
 
 // startGateway starts producers' API and WeChat's message push, on one listener
@@ -70,10 +71,17 @@ func (p *Process) gatewayConfig(client *producer.Client) gateway.Config {
 	cfg := p.parts.Config
 	c := gateway.Config{
 		DefaultApp: p.defaultApp(), Client: client,
+		Users: p.parts.Store, Consents: p.parts.Store, Eraser: p.eraser, Catalog: p.Templates, Logins: p.wechat,
 		Logger: p.parts.Logger.Named("gateway"), Registerer: p.Registry,
 	}
 	for _, a := range cfg.Apps {
-		c.Apps = append(c.Apps, gateway.App{ID: a.AppID})
+		made := gateway.App{
+			ID: a.AppID, Secret: a.Secret.Reveal(), Tokens: p.tokens[a.AppID], ConsentSource: store.ConsentClient,
+		}
+		if a.ConsentSource == config.ConsentEvent {
+			made.ConsentSource = store.ConsentPopup
+		}
+		c.Apps = append(c.Apps, made)
 	}
 	for _, q := range cfg.Producers {
 		c.Producers = append(c.Producers, gatewayProducer(q))

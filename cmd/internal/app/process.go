@@ -14,6 +14,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/cmd/internal/config"
 	"github.com/wxnotify/wxnotify/producer"
+	"github.com/wxnotify/wxnotify/producer/gateway"
 	"github.com/wxnotify/wxnotify/producer/template"
 	"github.com/wxnotify/wxnotify/store"
 	"github.com/wxnotify/wxnotify/worker"
@@ -46,6 +47,7 @@ type Process struct {
 	shared   redis.UniversalClient
 	wechat   *wechat.Client
 	tokens   map[string]*wechat.Tokens // by appid
+	eraser   *gateway.Eraser
 	started  time.Time
 	draining atomic.Bool
 	stops    stops
@@ -108,7 +110,7 @@ func start(ctx context.Context, parts Parts, sends, listens bool) (_ *Process, e
 		wanted bool
 		start  func(context.Context) error
 	}{
-		{true, p.startWeChat}, {sends, p.startWorker}, {true, p.startRelay}, {true, p.startRetention},
+		{true, p.startWeChat}, {sends, p.startWorker}, {true, p.startRelay}, {true, p.startRetention}, {true, p.startEraser},
 		{listens, p.startTemplates}, {listens, p.startGateway},
 	} {
 		if !step.wanted {
@@ -147,6 +149,20 @@ func (p *Process) startRetention(ctx context.Context) error {
 	}
 	p.stops.add("retention", r.Stop)
 	return r.Start(ctx)
+}
+
+// startEraser lets the process whose relay leads finish what erasures left.
+func (p *Process) startEraser(ctx context.Context) (err error) {
+	p.eraser, err = gateway.NewEraser(gateway.EraserConfig{
+		Store: p.parts.Store, Redis: p.shared, DefaultApp: p.defaultApp(), Leads: p.leads,
+		Logger: p.parts.Logger.Named("eraser"), Registerer: p.Registry,
+	})
+	if err != nil {
+		return err
+	}
+	p.stops.add("eraser", p.eraser.Stop)
+	p.eraser.Start(ctx)
+	return nil
 }
 
 // leads reports whether this process does what one process of all does.

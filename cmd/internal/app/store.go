@@ -10,8 +10,9 @@ import (
 
 	"github.com/wxnotify/wxnotify/cmd/internal/config"
 	"github.com/wxnotify/wxnotify/producer"
-	"github.com/wxnotify/wxnotify/producer/template"
 	"github.com/wxnotify/wxnotify/producer/callback"
+	"github.com/wxnotify/wxnotify/producer/gateway"
+	"github.com/wxnotify/wxnotify/producer/template"
 	"github.com/wxnotify/wxnotify/store"
 	"github.com/wxnotify/wxnotify/store/postgres"
 	"github.com/wxnotify/wxnotify/store/sqlite"
@@ -33,6 +34,8 @@ type ProducerStore interface {
 	producer.RelayStore
 	producer.RetentionStore
 	callback.Store
+	gateway.ConsentStore
+	gateway.EraseStore
 }
 
 // CommandStore is what commands show and change.
