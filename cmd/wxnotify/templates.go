@@ -17,13 +17,16 @@ import (
 func (p *program) templatesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "templates",
-		Short: "Show and resume paused templates",
-		Long: "A template is paused when WeChat says three times in a row that it does not exist\n" +
-			"or is banned. Its notifications wait, until it is resumed.",
+		Short: "Know the templates, check values, resume what is paused",
+		Long: "What is known about templates is what WeChat listed at the last sync, and what the\n" +
+			"settings file says: aliases, names of fields, policies.\n\n" +
+			"A template is paused when WeChat says three times in a row that it does not exist\n" +
+			"or is banned. Its notifications wait, until it is resumed or a sync finds it.",
 		GroupID: groupUse,
 	}
 	onlyHolds(cmd)
-	cmd.AddCommand(p.templatesPausedCommand(), p.templatesResumeCommand())
+	cmd.AddCommand(p.templatesSyncCommand(), p.templatesListCommand(), p.templatesShowCommand(),
+		p.templatesCheckCommand(), p.templatesPausedCommand(), p.templatesResumeCommand())
 	return cmd
 }
 
@@ -72,6 +75,7 @@ func (p *program) templatesResumeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "resume TEMPLATE",
 		Short: "End a template's pause and send what waited for it",
+		Long:  "TEMPLATE is an id, or an alias of the settings file.",
 		Args:  cobra.ExactArgs(1),
 	}
 	appName := appFlag(cmd, "appid (default: the default app)")
@@ -82,14 +86,20 @@ func (p *program) templatesResumeCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			templateID := args[0]
+			for _, e := range cfg.Templates {
+				if e.App == id && e.Alias == args[0] {
+					templateID = e.TemplateID
+				}
+			}
 			paused, err := s.PausedTemplates(ctx, id)
 			if err != nil {
 				return err
 			}
-			if !slices.ContainsFunc(paused, func(t store.TemplatePause) bool { return t.TemplateID == args[0] }) {
+			if !slices.ContainsFunc(paused, func(t store.TemplatePause) bool { return t.TemplateID == templateID }) {
 				return fmt.Errorf("template %s of app %s is not paused", cell(args[0]), id)
 			}
-			queued, err := s.ResumeTemplate(ctx, id, args[0])
+			queued, err := s.ResumeTemplate(ctx, id, templateID)
 			if err != nil {
 				return err
 			}

@@ -22,6 +22,12 @@ var aliasForm = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]{0,39}$`)
 // WeChat shows could be mistaken for a key.
 var nameForm = regexp.MustCompile(`^[\p{L}][\p{L}\p{M}0-9_-]{0,39}$`)
 
+// ValidName reports whether a name may stand for a key: a word of any script
+// that does not look like a key of WeChat.
+func ValidName(name string) bool {
+	return nameForm.MatchString(name) && (typeOf(name) == "" || rules[typeOf(name)].words == "")
+}
+
 // EntryFault is one fault of the entries.
 type EntryFault struct {
 	Index   int    // of the entry
@@ -90,7 +96,7 @@ func (e Entry) checkFields(add func(at, format string, args ...any)) {
 		switch other, twice := keys[f.Key]; {
 		case names[f.Name]:
 			add(at, "is there twice")
-		case !nameForm.MatchString(f.Name) || typeOf(f.Name) != "" && rules[typeOf(f.Name)].words != "":
+		case !ValidName(f.Name):
 			add(at, "must be a word of letters, digits, dashes and underscores that does not look like a key of WeChat")
 		case typeOf(f.Key) == "":
 			add(at, "must be a key of WeChat, a type and a number such as thing1")
