@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -32,3 +33,6 @@ func (s *Store) Explain(ctx context.Context, take func(string)) error {
 	s.pool = pool
 	return nil
 }
+
+// SetLeadSilence makes a test's leaders fall silent sooner.
+func (s *Store) SetLeadSilence(d time.Duration) { s.leadSilence = d }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -19,13 +20,19 @@ var errNotLeading = errors.New("not leading")
 // good-bye.
 const leadTimeout = 5 * time.Second
 
+// leadSilence is how long a leader may go without asking StillLeading: then the
+// server ends its session, and the lock with it. Without that a process which is
+// suspended, or whose host is gone without a good-bye, would lead on for as long
+// as the server's TCP believes in it, which is two hours by default.
+const leadSilence = 15 * time.Second
+
 // Lead tries to become the one leader among all processes on this schema. It
 // does not wait: ok is false while another, in this process too, leads.
 //
 // Leadership is a session-level advisory lock on a connection of its own, which
-// lasts until release or until that connection ends; a leader asks StillLeading
-// before each round of work. Between the loss of a connection and the next
-// question two may lead, so the work of a leader must bear being done twice. It
+// lasts until release or until that connection ends, also for want of a question:
+// a leader asks StillLeading before each round of work, at least every
+// leadSilence. Between the loss of a connection and the next question two may lead, so the work of a leader must bear being done twice. It
 // does not work through a pooler in transaction mode.
 func (s *Store) Lead(ctx context.Context) (ok bool, release func(), err error) {
 	s.leadMu.Lock()
@@ -41,6 +48,10 @@ func (s *Store) Lead(ctx context.Context) (ok bool, release func(), err error) {
 	}
 	conn, err := pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig)
 	if err != nil {
+		return false, func() {}, wrap("lead", err)
+	}
+	if _, err = conn.Exec(ctx, `SELECT set_config('idle_session_timeout', $1, false)`, strconv.FormatInt(s.leadSilence.Milliseconds(), 10)); err != nil {
+		closeConn(conn)
 		return false, func() {}, wrap("lead", err)
 	}
 	// Schemas of one database have leaders of their own.

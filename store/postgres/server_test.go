@@ -197,6 +197,39 @@ func waitFor(t *testing.T, address, query string, args ...any) {
 	}
 }
 
+// TestLeadSilent: a leader that asks nothing any more, as one on a suspended
+// machine, is replaced although its connection never ended.
+func TestLeadSilent(t *testing.T) {
+	t.Parallel()
+	first, address := postgrestest.Open(t)
+	second := postgrestest.OpenURL(t, address)
+	first.SetLeadSilence(300 * time.Millisecond)
+	if ok, _, err := first.Lead(t.Context()); !ok || err != nil {
+		t.Fatalf("lead: %v, %v", ok, err)
+	}
+	deadline := time.After(time.Minute)
+	for {
+		ok, _, err := second.Lead(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ok {
+			break
+		}
+		select {
+		case <-deadline:
+			t.Fatal("the silent one still leads")
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	if err := first.StillLeading(t.Context()); err == nil {
+		t.Error("the silent one believes that it leads")
+	}
+	if ok, _, err := first.Lead(t.Context()); ok || err != nil {
+		t.Errorf("lead while another does: %v, %v", ok, err)
+	}
+}
+
 // TestLeadLost: a leader whose connection ended learns it, and another can lead.
 func TestLeadLost(t *testing.T) {
 	t.Parallel()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -33,6 +34,8 @@ type Store struct {
 
 	leadMu sync.Mutex
 	lead   *pgx.Conn // holds the advisory lock of the leader; nil when not leading
+	// leadSilence is the constant, but in tests.
+	leadSilence time.Duration
 }
 
 // Open makes a store. It connects when a connection is first needed, so it
@@ -58,7 +61,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open postgres store: %w", classify(err))
 	}
-	return &Store{pool: pool, logger: c.Logger}, nil
+	return &Store{pool: pool, logger: c.Logger, leadSilence: leadSilence}, nil
 }
 
 // planByIndex tells the planner that every statement here goes through an
