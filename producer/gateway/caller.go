@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"fmt"
 	"math"
 	"net/http"
 	"slices"
@@ -8,20 +9,28 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/wxnotify/wxnotify/producer"
 )
 
 // caller is a producer by one of its keys.
 type caller struct {
 	*Producer
-	limiter *rate.Limiter // of the key; nil: no limit
+	client  *producer.Client // accepts in the producer's name
+	limiter *rate.Limiter    // of the key; nil: no limit
 }
 
-func newKeyring(producers []Producer) *keyring {
+// newKeyring makes the callers of all keys.
+func newKeyring(producers []Producer, client *producer.Client) (*keyring, error) {
 	ring := new(keyring)
 	for i := range producers {
 		p := &producers[i]
+		named, err := client.For(p.Name)
+		if err != nil {
+			return nil, fmt.Errorf("gateway: Config.Producers[%d]: %w", i, err)
+		}
 		for _, hash := range p.Keys {
-			c := &caller{Producer: p}
+			c := &caller{Producer: p, client: named}
 			if p.Rate > 0 {
 				burst := p.Burst
 				if burst == 0 {
@@ -32,7 +41,7 @@ func newKeyring(producers []Producer) *keyring {
 			ring.hashes, ring.owners = append(ring.hashes, hash), append(ring.owners, c)
 		}
 	}
-	return ring
+	return ring, nil
 }
 
 // has reports whether the caller has a right.

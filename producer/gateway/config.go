@@ -26,6 +26,13 @@ type Config struct {
 	// Client accepts notifications; whatever its own producer is, each is accepted
 	// in the name of the key's. Its Store is required. The Gateway does not close it.
 	Client *producer.Client
+	// Notifications shows notifications and acts on them.
+	Notifications NotificationStore
+	// Requests knows requests by their Idempotency-Key.
+	Requests RequestStore
+	// MaxAge is when a notification that is replayed expires. Default:
+	// producer.DefaultMaxAge.
+	MaxAge time.Duration
 	// Users keeps who has which openid.
 	Users UserStore
 	// Consents is the ledger of consents.
@@ -96,6 +103,9 @@ func (c Config) withDefaults() Config {
 	if c.DefaultApp == "" && len(c.Apps) == 1 {
 		c.DefaultApp = c.Apps[0].ID
 	}
+	if c.MaxAge == 0 {
+		c.MaxAge = producer.DefaultMaxAge
+	}
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()
 	}
@@ -113,7 +123,7 @@ func (c Config) check() error {
 		bad("Client is required")
 	}
 	for name, missing := range map[string]bool{
-		"Users": c.Users == nil, "Consents": c.Consents == nil, "Eraser": c.Eraser == nil,
+		"Notifications": c.Notifications == nil, "Requests": c.Requests == nil, "Users": c.Users == nil, "Consents": c.Consents == nil, "Eraser": c.Eraser == nil,
 		"Catalog": c.Catalog == nil, "Logins": c.Logins == nil,
 	} {
 		if missing {

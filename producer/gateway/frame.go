@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"go.uber.org/zap"
 )
 
@@ -17,6 +18,11 @@ import (
 type call struct {
 	*caller        // nil on a route that needs no key
 	body    []byte // as it came; nil when the route takes none
+	// seed is what the ids of the request's notifications are drawn from; zero
+	// without an Idempotency-Key.
+	seed uuid.UUID
+	// unfinished: the answer is not the last word about the request.
+	unfinished bool
 }
 
 // object is the request's body.

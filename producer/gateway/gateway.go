@@ -34,13 +34,16 @@ func New(config Config) (*Gateway, error) {
 	if err := config.check(); err != nil {
 		return nil, err
 	}
+	keys, err := newKeyring(config.Producers, config.Client)
+	if err != nil {
+		return nil, err
+	}
 	g := &Gateway{
-		config: config, keys: newKeyring(config.Producers), mux: http.NewServeMux(),
+		config: config, keys: keys, mux: http.NewServeMux(),
 		memory: semaphore.NewWeighted(config.Limits.BodyMemory), idle: make(chan struct{}),
 		exchanges: newExchanges(config.now),
 	}
 	routes := g.routes()
-	var err error
 	if g.metrics, err = newMetrics(config.Registerer, routes); err != nil {
 		return nil, err
 	}

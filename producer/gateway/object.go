@@ -35,13 +35,10 @@ func newObject(at string, v value, faults *FieldErrors) *object {
 
 // fault notes what is wrong with a field, the first fault of each only.
 func (o *object) fault(name string, code FieldCode, reason, example string) {
-	field := pointer(o.at, name)
-	for _, f := range *o.faults {
-		if f.Field == field {
-			return
-		}
+	if o.faulty(name) {
+		return
 	}
-	*o.faults = append(*o.faults, FieldError{Field: field, Code: code, Reason: reason, Example: example})
+	*o.faults = append(*o.faults, FieldError{Field: pointer(o.at, name), Code: code, Reason: reason, Example: example})
 }
 
 // end finds the fields that nobody asked for.

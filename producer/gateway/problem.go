@@ -43,7 +43,7 @@ const (
 	CodeInternal          Code = "internal"               // 500: a fault of ours
 	CodeUnavailable       Code = "unavailable"            // 503: the store is away, or too much is under way
 	CodeLoginUnavailable  Code = "login_unavailable"      // 503: WeChat does not answer, or not for this app
-	CodeTokenUnavailable  Code = "token_unavailable"      // 503: there is no access token now
+	CodeTokenUnavailable  Code = "token_unavailable"      // 503: there is no access token now //nolint:gosec // a word, not a token
 	CodeDraining          Code = "draining"               // 503: this process is about to end
 )
 
@@ -59,7 +59,7 @@ var Codes = []Code{
 // texts never repeat a value of the request.
 //
 // https://www.rfc-editor.org/rfc/rfc9457
-type Problem struct {
+type Problem struct { //nolint:errname // RFC 9457 calls it so
 	Title  string       `json:"title"`
 	Status int          `json:"status"`
 	Code   Code         `json:"code"`

@@ -66,7 +66,7 @@ func (p Producer) check() error {
 		}
 	}
 	if p.Rate < 0 || p.Burst < 0 || p.DefaultWait < 0 {
-		errs = append(errs, errors.New("Rate, Burst and DefaultWait must not be negative"))
+		errs = append(errs, errors.New("a negative Rate, Burst or DefaultWait"))
 	}
 	return errors.Join(errs...)
 }

@@ -28,7 +28,12 @@ const (
 // which a test compares.
 func (g *Gateway) routes() []route {
 	return []route{
-		{"POST /v1/notifications", RightSend, someBody, g.postNotification},
+		{"POST /v1/notifications", RightSend, someBody, g.idempotent(g.postNotification)},
+		{"POST /v1/notifications/batch", RightSend, batchBody, g.idempotent(g.postBatch)},
+		{"GET /v1/notifications/{id}", RightRead, noBody, g.getNotification},
+		{"GET /v1/notifications", RightRead, noBody, g.listNotifications},
+		{"POST /v1/notifications/{id}/replay", RightSend, optionalBody, g.postReplay},
+		{"POST /v1/notifications/{id}/cancel", RightSend, optionalBody, g.postCancel},
 
 		{"POST /v1/logins", RightUsers, someBody, g.postLogin},
 		{"PUT /v1/users/{user_id}", RightUsers, someBody, g.putUser},

@@ -71,6 +71,7 @@ func (p *Process) gatewayConfig(client *producer.Client) gateway.Config {
 	cfg := p.parts.Config
 	c := gateway.Config{
 		DefaultApp: p.defaultApp(), Client: client,
+		Notifications: p.parts.Store, Requests: p.parts.Store, MaxAge: cfg.MaxAge,
 		Users: p.parts.Store, Consents: p.parts.Store, Eraser: p.eraser, Catalog: p.Templates, Logins: p.wechat,
 		Logger: p.parts.Logger.Named("gateway"), Registerer: p.Registry,
 	}

@@ -36,6 +36,8 @@ type ProducerStore interface {
 	callback.Store
 	gateway.ConsentStore
 	gateway.EraseStore
+	gateway.NotificationStore
+	gateway.RequestStore
 }
 
 // CommandStore is what commands show and change.
