@@ -69,6 +69,7 @@ type Store interface { //nolint:interfacebloat // the union of what all users de
 	Mark(ctx context.Context) (store.Mark, error)
 	SetMark(ctx context.Context, m store.Mark) error
 	Pushed(ctx context.Context, app string) error
+	LastPushes(ctx context.Context) (map[string]time.Time, error)
 
 	TakeWebhooks(ctx context.Context, producer string, lease time.Duration, limit int) ([]store.WebhookDelivery, error)
 	SettleWebhooks(ctx context.Context, results []store.WebhookResult) error
@@ -93,6 +94,14 @@ type Store interface { //nolint:interfacebloat // the union of what all users de
 	EraseRows(ctx context.Context, ids []uuid.UUID) ([]store.ErasedRow, error)
 	Erasures(ctx context.Context, after uuid.UUID, limit int) ([]store.Erasing, error)
 	EndErasures(ctx context.Context, ids []uuid.UUID) error
+
+	RecordAudit(ctx context.Context, e store.AuditEntry) error
+	Audit(ctx context.Context, f store.AuditFilter) ([]store.AuditEntry, error)
+	BeginSession(ctx context.Context, c store.ConsoleSession, life time.Duration) error
+	Session(ctx context.Context, key [32]byte, rule store.SessionRule) (store.ConsoleSession, error)
+	EndSession(ctx context.Context, key [32]byte) error
+	Overview(ctx context.Context) (store.Overview, error)
+	Outcomes(ctx context.Context, d time.Duration) ([]store.Outcome, error)
 }
 
 // Run holds a store to its contract. open returns an empty, migrated store that
@@ -212,6 +221,11 @@ func Run(t *testing.T, open func(t testing.TB) Store) {
 		"templates refused":             testTemplatesRefused,
 		"template syncs":                testTemplateSyncs,
 		"template sync resumes":         testTemplateSyncResumes,
+		"audit":                         testAudit,
+		"audit pages":                   testAuditPages,
+		"audit is checked":              testAuditChecked,
+		"sessions":                      testSessions,
+		"overview":                      testOverview,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
