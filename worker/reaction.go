@@ -140,9 +140,11 @@ func (w *Worker) react(ctx context.Context, app *app, n store.Look, a answered, 
 			app.gate.restScope(ctx, scope, 0)
 		}
 	case wechat.KindRefused:
-		if n.Doubts > 0 || n.Unsure > 0 {
-			// The consent may have been used up by the attempt nobody saw the answer of.
-			p.dead(store.ClassFault, store.ReasonInDoubt)
+		// Whether the consent was used by an attempt nobody saw the answer of, the
+		// store finds out: it knows what the ledger said before that.
+		p.settlement.Refused = true
+		if n.MayWait() {
+			p.settlement.State, p.settlement.Reason = store.Waiting, store.ReasonNoConsent
 			break
 		}
 		p.dead(store.ClassRefused, store.ReasonNotSubscribed)

@@ -135,7 +135,11 @@ func (d *delivery) judge(look store.Look) (answer error, over bool) {
 	case look.Paused != "":
 		return d.move(store.Move{State: store.Waiting, Reason: store.ReasonTemplatePaused}), true
 	case look.Address == "":
-		return d.kill(store.ReasonUnbound, store.ClassRefused), true
+		return d.wait(look, store.ReasonUnbound, store.ReasonUnbound), true
+	case look.Consent.Empty() && look.NoConsent == store.NoConsentDead:
+		return d.kill(store.ReasonNotSubscribed, store.ClassRefused), true
+	case look.Consent.Empty() && look.NoConsent == store.NoConsentWait:
+		return d.wait(look, store.ReasonNoConsent, store.ReasonNotSubscribed), true
 	}
 	if left := app.gate.resting(openIDScope(look.Address), pageScope(look.TemplateID, look.Page)); left > 0 {
 		return d.move(store.Move{State: store.Retrying, Delay: left, Requeue: true}), true
@@ -299,6 +303,9 @@ func (d *delivery) settle(n store.Look, p plan) (next *store.Look, answer error)
 		log.Warn("answer came too late: a later claim exists")
 		return nil, nil
 	}
+	if s.Refused || s.State == store.Waiting {
+		s = judged(s, settled)
+	}
 	p.log(log, s)
 	w.metrics.settled(n.App, s)
 	switch s.State {
@@ -323,6 +330,14 @@ func (d *delivery) settle(n store.Look, p plan) (next *store.Look, answer error)
 	case store.Queued, store.Sending, store.Expired, store.Cancelled:
 	}
 	return nil, nil
+}
+
+// judged takes over what the store made of a settlement: a refusal after a doubt,
+// and a wait for what has come meanwhile.
+func judged(s store.Settlement, by store.Settled) store.Settlement {
+	s.State, s.Class, s.Reason = by.State, by.Class, by.Reason
+	s.Requeue = s.Requeue || by.State == store.Retrying
+	return s
 }
 
 // relayFrom: a shorter delay is left to asynq's retry, a longer one to Relay.
@@ -381,6 +396,19 @@ func (d *delivery) kill(reason store.Reason, class store.Class) error {
 		return nil
 	}
 	return deathOf(look.Notification)
+}
+
+// wait lets the notification wait for what is not there, if it may wait. One whose
+// wait is over has expired, and one that was never to wait dies of why.
+func (d *delivery) wait(look store.Look, what, why store.Reason) error {
+	switch {
+	case look.MayWait():
+		return d.move(store.Move{State: store.Waiting, Reason: what})
+	case look.Wait > 0:
+		return d.move(store.Move{State: store.Expired, Reason: what})
+	default:
+		return d.kill(why, store.ClassRefused)
+	}
 }
 
 // unsendable are the deaths of tasks that never became a message: there is
