@@ -131,6 +131,24 @@ func (s *Store) Pushed(ctx context.Context, app string) error {
 	return wrap("note push", err)
 }
 
+// LastPushes returns when each app's last verified push came, to the minute.
+func (s *Store) LastPushes(ctx context.Context) (map[string]time.Time, error) {
+	rows, err := s.pool.Query(ctx, `SELECT app, pushed_at FROM app_pushes`)
+	if err != nil {
+		return nil, wrap("read the times of pushes", err)
+	}
+	last := map[string]time.Time{}
+	var (
+		app string
+		at  time.Time
+	)
+	_, err = pgx.ForEachRow(rows, []any{&app, &at}, func() error {
+		last[app] = at.UTC()
+		return nil
+	})
+	return last, wrap("read the times of pushes", err)
+}
+
 // Mark returns the mark that must also be in Redis; store.ErrNotFound before
 // the first SetMark.
 func (s *Store) Mark(ctx context.Context) (store.Mark, error) {

@@ -128,6 +128,21 @@ func (s *Store) Pushed(ctx context.Context, app string) error {
 	})
 }
 
+// LastPushes returns when each app's last verified push came, to the minute.
+func (s *Store) LastPushes(ctx context.Context) (map[string]time.Time, error) {
+	last := map[string]time.Time{}
+	err := s.query(ctx, "read the times of pushes", `SELECT app, pushed_at FROM app_pushes`, nil, func(rows *sql.Rows) error {
+		var (
+			app string
+			at  int64
+		)
+		err := rows.Scan(&app, &at)
+		last[app] = instant(at)
+		return err
+	})
+	return last, err
+}
+
 // Mark returns the mark that must also be in Redis; store.ErrNotFound before
 // the first SetMark.
 func (s *Store) Mark(ctx context.Context) (store.Mark, error) {

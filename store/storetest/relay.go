@@ -117,8 +117,14 @@ func testDoubtResolved(f *fixture) {
 // so it waits NoPushWait; with them it waits as long as it was told.
 func testDoubtWaitsForPushes(f *fixture) {
 	pushed := row(func(n *store.Notification) { n.App = "wx-pushed" })
+	if last, err := f.LastPushes(f.ctx); err != nil || !last["wx-pushed"].IsZero() {
+		f.Errorf("before any push: %v, %v", last, err)
+	}
 	if err := f.Pushed(f.ctx, "wx-pushed"); err != nil {
 		f.Fatal(err)
+	}
+	if last, err := f.LastPushes(f.ctx); err != nil || time.Since(last["wx-pushed"]).Abs() > time.Hour {
+		f.Errorf("after a push: %v, %v", last, err)
 	}
 	if err := f.Pushed(f.ctx, "wx-pushed"); err != nil {
 		f.Fatal(err)
