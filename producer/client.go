@@ -24,6 +24,7 @@ const insertPage = 500
 type Client struct {
 	*core
 	producer string
+	webhook  store.WebhookSet
 }
 
 // core is what the clients of several producers share.
@@ -67,6 +68,12 @@ func (c *Client) For(producer string) (*Client, error) {
 		return nil, errProducerForm
 	}
 	return &Client{core: c.core, producer: producer}, nil
+}
+
+// Telling returns a Client like c whose producer is told of these events of what
+// is accepted from now on (package producer/webhook). It needs a Store.
+func (c *Client) Telling(events store.WebhookSet) *Client {
+	return &Client{core: c.core, producer: c.producer, webhook: events}
 }
 
 // Close waits for the calls under way and refuses new ones, of every Client that
@@ -252,10 +259,11 @@ func (c *Client) acceptance(n Notification, now time.Time, direct bool) (store.A
 			ID: id, App: n.App, Producer: c.producer, Ref: n.Ref,
 			TemplateID: n.TemplateID, Page: n.Page, UserID: n.UserID, OpenID: n.OpenID, Data: n.Data,
 			Lang: n.Lang, MiniprogramState: n.MiniprogramState, Priority: priority(n.Priority), Duplicates: n.Duplicates,
+			Wait: n.Wait, NoConsent: n.NoConsent, ReleaseOrder: n.ReleaseOrder,
 			State: store.Queued, Receipt: store.ReceiptNone, Generation: firstGeneration,
 			DueAt: n.SendAt, ExpiresAt: n.ExpiresAt,
 		},
-		Delay: n.Delay, MaxAge: c.config.MaxAge,
+		Delay: n.Delay, MaxAge: c.config.MaxAge, Webhook: c.webhook,
 	}
 	if a.Notification.Duplicates == "" {
 		a.Notification.Duplicates = store.DuplicatesAllow

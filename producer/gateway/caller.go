@@ -30,7 +30,7 @@ func newKeyring(producers []Producer, client *producer.Client) (*keyring, error)
 			return nil, fmt.Errorf("gateway: Config.Producers[%d]: %w", i, err)
 		}
 		for _, hash := range p.Keys {
-			c := &caller{Producer: p, client: named}
+			c := &caller{Producer: p, client: named.Telling(p.Webhook)}
 			if p.Rate > 0 {
 				burst := p.Burst
 				if burst == 0 {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/wxnotify/wxnotify/store"
 )
 
 // Producer is who may come in, and what it may do.
@@ -29,6 +31,8 @@ type Producer struct {
 	// DefaultWait is how long its notifications wait for a binding or a consent
 	// when neither they nor their template say so.
 	DefaultWait time.Duration
+	// Webhook are the events of its notifications that it is told of.
+	Webhook store.WebhookSet
 }
 
 // Right is something that a producer may do.
