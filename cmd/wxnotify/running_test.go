@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -122,9 +123,18 @@ func (r *running) stop(ctx context.Context, t *testing.T) int {
 // own, which is killed at the end of the test at the latest.
 func spawn(t *testing.T, stderr *output, args ...string) *exec.Cmd {
 	t.Helper()
+	return spawnWith(t, nil, nil, stderr, args...)
+}
+
+// spawnWith is spawn with more in the environment.
+func spawnWith(t *testing.T, env []string, stdout, stderr *output, args ...string) *exec.Cmd {
+	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), argsEnv+"="+strings.Join(args, " "))
+	cmd.Env = slices.Concat(os.Environ(), env, []string{argsEnv + "=" + strings.Join(args, " ")})
 	cmd.Stderr = stderr
+	if stdout != nil {
+		cmd.Stdout = stdout
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
