@@ -34,7 +34,7 @@ func (p *Process) startAdmin(ctx context.Context, l *listener) (err error) {
 		mux.Handle(queuesPath, guarded)
 		mux.Handle("GET /admin/{$}", http.RedirectHandler(queuesPath, http.StatusFound))
 	}
-	p.AdminAddr, err = l.serve(ctx, "ADMIN_ADDR", cfg.AdminAddr, &http.Server{
+	p.AdminAddr, err = l.listen(ctx, "ADMIN_ADDR", cfg.AdminAddr, &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       15 * time.Second,

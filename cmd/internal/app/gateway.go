@@ -2,7 +2,9 @@ package app
 
 import (
 	"context"
+	"net"
 	"net/http"
+	"strings"
 
 	"github.com/wxnotify/wxnotify/cmd/internal/config"
 	"github.com/wxnotify/wxnotify/producer"
@@ -31,29 +33,49 @@ func (p *Process) startGateway(ctx context.Context) error {
 	p.stops.add("gateway", api.Drain)
 
 	cfg := p.parts.Config
-	mux := http.NewServeMux()
-	mux.Handle("/", api.Handler())
+	pushes := http.NewServeMux()
+	pushes.Handle(callback.Pattern, push)
+	door := api.Handler()
 	if cfg.CallbackAddr == "" {
-		mux.Handle(callback.Pattern, push)
+		door = either(pushes, door)
 	}
-	if p.ListenAddr, err = p.serve(ctx, "gateway listener", "LISTEN_ADDR", cfg.ListenAddr, mux); err != nil {
+	if p.ListenAddr, err = p.listen(ctx, "gateway listener", "LISTEN_ADDR", cfg.ListenAddr, p.parts.Listener, door); err != nil {
 		return err
 	}
 	if p.CallbackAddr = p.ListenAddr; cfg.CallbackAddr == "" {
 		return nil
 	}
-	mux = http.NewServeMux()
-	mux.Handle(callback.Pattern, push)
-	p.CallbackAddr, err = p.serve(ctx, "callback listener", "CALLBACK_ADDR", cfg.CallbackAddr, mux)
+	p.CallbackAddr, err = p.listen(ctx, "callback listener", "CALLBACK_ADDR", cfg.CallbackAddr, nil, pushes)
 	return err
 }
 
-// serve starts a listener that anybody may reach.
-func (p *Process) serve(ctx context.Context, name, setting, addr string, h http.Handler) (bound string, err error) {
+// either hands WeChat's pushes to one handler and all else to the other. A mux
+// around both would redirect paths that are not clean, and so make a GET of a
+// producer's POST.
+func either(pushes, api http.Handler) http.Handler {
+	prefix, _, _ := strings.Cut(callback.Pattern, "{")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, prefix) {
+			pushes.ServeHTTP(w, r)
+			return
+		}
+		api.ServeHTTP(w, r)
+	})
+}
+
+// listen starts a listener that anybody may reach, on the address of a setting
+// unless there is one already.
+func (p *Process) listen(
+	ctx context.Context, name, setting, addr string, bound net.Listener, h http.Handler,
+) (string, error) {
 	logger := p.parts.Logger.Named("http")
+	server := gateway.NewServer(gateway.ServerConfig{Handler: h, Logger: logger})
 	l := &listener{name: name}
 	p.stops.add(name, l.stop)
-	return l.serve(ctx, setting, addr, gateway.NewServer(gateway.ServerConfig{Handler: h, Logger: logger}), logger)
+	if bound != nil {
+		return l.serve(bound, server, logger), nil
+	}
+	return l.listen(ctx, setting, addr, server, logger)
 }
 
 // newClient is what accepts for all producers: the gateway names the right one

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/wxnotify/wxnotify/store"
 	"github.com/wxnotify/wxnotify/worker"
 )
 
@@ -74,7 +75,35 @@ func (p *Process) degraded(ctx context.Context) []worker.Degraded {
 	if p.Worker != nil {
 		list = append(list, p.Worker.Degraded()...)
 	}
-	return append(list, p.pausedTemplates(ctx)...)
+	list = append(list, p.pausedTemplates(ctx)...)
+	if p.ListenAddr != "" {
+		list = append(list, p.missedPushes(ctx)...)
+	}
+	return list
+}
+
+// missedPushes are the apps whose message push is set here and does not come:
+// receipts and consents are not seen then, and doubts do not wait for them.
+func (p *Process) missedPushes(ctx context.Context) []worker.Degraded {
+	last, err := p.parts.Store.LastPushes(ctx)
+	if err != nil {
+		return nil // the ping says so
+	}
+	var out []worker.Degraded
+	for _, a := range p.parts.Config.Apps {
+		if !a.Callback.Receives() || time.Since(last[a.AppID]) < store.NoPushWindow {
+			continue
+		}
+		d := worker.Degraded{
+			Part: "callback", App: a.AppID, Since: last[a.AppID],
+			Reason: "no push of WeChat was received for a week; see the message push in WeChat's console and the way here",
+		}
+		if d.Since.IsZero() {
+			d.Since, d.Reason = p.started, "no push of WeChat was ever received; set the message push in WeChat's console"
+		}
+		out = append(out, d)
+	}
+	return out
 }
 
 // pausedTemplates wait for a person: nothing resumes them by itself.

@@ -17,20 +17,25 @@ type listener struct {
 	server *http.Server
 }
 
-// serve listens on the address of a setting and returns what it is bound to.
-func (l *listener) serve(ctx context.Context, setting, addr string, server *http.Server, logger *zap.Logger) (bound string, err error) {
+// listen binds the address of a setting and serves on it until stop. It returns
+// what it is bound to.
+func (l *listener) listen(ctx context.Context, setting, addr string, server *http.Server, logger *zap.Logger) (bound string, err error) {
 	var lc net.ListenConfig
 	conn, err := lc.Listen(ctx, "tcp", addr)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", setting, err)
 	}
+	return l.serve(conn, server, logger), nil
+}
+
+func (l *listener) serve(conn net.Listener, server *http.Server, logger *zap.Logger) (bound string) {
 	l.server = server
 	go func() {
 		if err := server.Serve(conn); !errors.Is(err, http.ErrServerClosed) {
 			logger.Error(l.name+" ended", zap.Error(err))
 		}
 	}()
-	return conn.Addr().String(), nil
+	return conn.Addr().String()
 }
 
 // stop accepts nothing new and lets the requests under way finish; at the end of

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync/atomic"
 	"time"
 
@@ -29,6 +30,9 @@ type Parts struct {
 	// the process closes.
 	Redis  func(config.RedisTuning) redis.UniversalClient
 	Logger *zap.Logger
+	// Listener is what LISTEN_ADDR is bound to already; nil lets the gateway bind
+	// it.
+	Listener net.Listener
 }
 
 // Process is a running process: a worker, a gateway, or both on one Relay, one
@@ -110,8 +114,14 @@ func start(ctx context.Context, parts Parts, sends, listens bool) (_ *Process, e
 		wanted bool
 		start  func(context.Context) error
 	}{
-		{true, p.startWeChat}, {sends, p.startWorker}, {true, p.startRelay}, {true, p.startRetention}, {true, p.startEraser},
-		{listens, p.startTemplates}, {listens, p.startGateway},
+		{true, p.startWeChat},
+		{sends, p.startWorker},
+		{true, p.startRelay},
+		{true, p.startRetention},
+		{true, p.startEraser},
+		{listens, p.startTemplates},
+		{listens, p.startWebhooks},
+		{listens, p.startGateway},
 	} {
 		if !step.wanted {
 			continue

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"go.uber.org/zap"
@@ -13,6 +14,7 @@ import (
 	"github.com/wxnotify/wxnotify/producer/callback"
 	"github.com/wxnotify/wxnotify/producer/gateway"
 	"github.com/wxnotify/wxnotify/producer/template"
+	"github.com/wxnotify/wxnotify/producer/webhook"
 	"github.com/wxnotify/wxnotify/store"
 	"github.com/wxnotify/wxnotify/store/postgres"
 	"github.com/wxnotify/wxnotify/store/sqlite"
@@ -34,10 +36,22 @@ type ProducerStore interface {
 	producer.RelayStore
 	producer.RetentionStore
 	callback.Store
+	GatewayStore
+	webhook.Store
+}
+
+// GatewayStore is what producers' API needs.
+type GatewayStore interface {
 	gateway.ConsentStore
 	gateway.EraseStore
 	gateway.NotificationStore
 	gateway.RequestStore
+}
+
+// PushStore knows when WeChat's pushes came.
+type PushStore interface {
+	// LastPushes are the times of each app's last verified push, to the minute.
+	LastPushes(ctx context.Context) (map[string]time.Time, error)
 }
 
 // CommandStore is what commands show and change.
@@ -46,6 +60,7 @@ type CommandStore interface {
 	InterventionStore
 	BindingStore
 	TemplateStore
+	PushStore
 }
 
 // RecordStore shows what happened to notifications.

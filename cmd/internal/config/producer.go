@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/wxnotify/wxnotify/store"
 )
 
 // Producer is who hands notifications in by HTTP.
@@ -40,17 +42,9 @@ var Rights = []Right{RightSend, RightRead, RightUsers, RightManage, RightErase, 
 
 // Webhook is where a producer is told what became of its notifications.
 type Webhook struct {
-	URL    string // empty means nowhere
-	Secret Secret // whsec_ and the key in base64
-	Events []WebhookEvent
-}
-
-// WebhookEvent is what a webhook can tell.
-type WebhookEvent string
-
-// WebhookEvents are all there are.
-var WebhookEvents = []WebhookEvent{
-	"notification.sent", "notification.failed", "notification.refused", "notification.expired", "notification.receipt_failed",
+	URL    string               // empty means nowhere
+	Secret Secret               // whsec_ and the key in base64
+	Events []store.WebhookEvent // empty means all
 }
 
 // producersKey is the key of the list of producers in the file.
@@ -98,9 +92,9 @@ func producerSettings() []itemSetting[Producer] {
 		defineItem("webhook.secret", "", secret, webhookSecret(func(p *Producer) *Secret { return &p.Webhook.Secret }),
 			"Signs what is told (Standard Webhooks); required with webhook.url."),
 		defineList(itemSetting[Producer]{
-			ItemDefinition: ItemDefinition{Key: "webhook.events", Values: joined(WebhookEvents), Doc: "What is told. Without it: all."},
+			ItemDefinition: ItemDefinition{Key: "webhook.events", Values: joined(store.WebhookEvents), Doc: "What is told. Without it: all."},
 			without:        "all",
-			list:           closedList("event", WebhookEvents, func(p *Producer) *[]WebhookEvent { return &p.Webhook.Events }),
+			list:           closedList("event", store.WebhookEvents, func(p *Producer) *[]store.WebhookEvent { return &p.Webhook.Events }),
 		}),
 	}
 }

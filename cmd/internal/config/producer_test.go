@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/wxnotify/wxnotify/cmd/internal/config"
+	"github.com/wxnotify/wxnotify/store"
 )
 
 const (
@@ -62,7 +63,7 @@ producers:
 			Apps:   []string{"wxa"}, Templates: []string{"approval_result"}, Rate: 20, Wait: time.Hour,
 			Webhook: config.Webhook{
 				URL: "http://intranet.example/hook", Secret: config.Secret("whsec_" + strings.Repeat("A", 32)),
-				Events: []config.WebhookEvent{"notification.failed"},
+				Events: []store.WebhookEvent{store.WebhookFailed},
 			},
 		},
 		{Name: "plain", Keys: []config.KeyHash{config.HashKey("another")}, Rights: []config.Right{config.RightSend, config.RightRead}},
