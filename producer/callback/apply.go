@@ -206,11 +206,7 @@ func (a *applier) recordConsents(ctx context.Context, events []applied) error {
 	for i, e := range events {
 		list[i] = e.event.consent(e.push.App, e.push.Key)
 	}
-	ledger, ok := a.config.Store.(ConsentLedger)
-	if !ok {
-		return errors.New("the store keeps no consents")
-	}
-	if _, err := ledger.RecordConsents(ctx, list); err != nil {
+	if _, err := a.config.Store.RecordConsents(ctx, list); err != nil {
 		return err
 	}
 	for _, e := range events {

@@ -48,11 +48,7 @@ type Ledger interface {
 	// ReviewReceipts looks again at receipts that found nothing yet, at most
 	// limit; n is how many were due, found how many found their attempt.
 	ReviewReceipts(ctx context.Context, limit int) (n, found int, err error)
-}
-
-// ConsentLedger is a Store that counts consents.
-type ConsentLedger interface {
-	// RecordConsents counts each event once, however often it is recorded.
+	// RecordConsents counts consents.
 	RecordConsents(ctx context.Context, events []store.ConsentEvent) ([]store.ConsentRecorded, error)
 }
 

@@ -1,0 +1,178 @@
+package callback
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/wxnotify/wxnotify/store"
+)
+
+// A push that comes again, as it was or signed anew, counts once.
+func TestPushRepeated(t *testing.T) {
+	t.Parallel()
+	r := newRig(t).start()
+	encrypted := sealMessage(t, sentEvent(7), vectorAppID)
+	q, body := r.signedQuery(vectorNow.Add(-time.Hour), encrypted), envelope(encrypted, false)
+	for range 3 {
+		status, text := r.do(http.MethodPost, vectorAppID, q, body)
+		r.wantAnswer("replayed", status, text, 200, "success")
+	}
+	status, text := r.push(vectorAppID, sentEvent(7), true)
+	r.wantAnswer("sent again", status, text, 200, "success")
+	two := `{` + headJSON + `,"Event":"subscribe_msg_sent_event","List":[{"TemplateId":"T1","MsgID":7,"ErrorCode":0},` +
+		`{"TemplateId":"T1","MsgID":8,"ErrorCode":0},{"TemplateId":"T1","MsgID":8,"ErrorCode":0}]}`
+	status, text = r.push(vectorAppID, two, false)
+	r.wantAnswer("with another one", status, text, 200, "success")
+	r.wantCounts("arrivals", r.handler.metrics.arrived, map[string]float64{"sent/accepted": 2, "sent/duplicate": 4, "sent/ignored": 1})
+	r.wantCounts("effects", r.handler.metrics.applied, map[string]float64{"sent/pending": 2})
+}
+
+// Many pushes at once are all taken, in few transactions.
+func TestPushesAtOnce(t *testing.T) {
+	t.Parallel()
+	const pushes = 100
+	r := newRig(t)
+	var transactions atomic.Int64
+	first := make(chan struct{})
+	r.store.receive = func() error {
+		if transactions.Add(1) == 1 {
+			<-first
+		}
+		return nil
+	}
+	r.start()
+	var wg sync.WaitGroup
+	for i := range pushes {
+		wg.Go(func() {
+			status, text := r.push(vectorAppID, sentEvent(int64(i+1)), i%2 == 0)
+			r.wantAnswer("push", status, text, 200, "success")
+		})
+	}
+	r.eventually("the others to wait", func() error {
+		if n := len(r.handler.inbox.in); n < pushes/2 {
+			return fmt.Errorf("%d wait", n)
+		}
+		return nil
+	})
+	close(first)
+	wg.Wait()
+	r.wantCounts("arrivals", r.handler.metrics.arrived, map[string]float64{"sent/accepted": pushes})
+	r.wantCounts("effects", r.handler.metrics.applied, map[string]float64{"sent/pending": pushes})
+	if n := transactions.Load(); n > pushes/2 {
+		t.Errorf("%d transactions for %d pushes", n, pushes)
+	}
+}
+
+// While the store is away WeChat is told to come again.
+func TestStoreAway(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	status, text := r.push(vectorAppID, sentEvent(1), false)
+	r.wantAnswer("before the start, nobody writes", status, text, 503, "not now")
+
+	var fault atomic.Pointer[error]
+	r.store.receive = func() error {
+		if err := fault.Load(); err != nil {
+			return *err
+		}
+		return nil
+	}
+	away := fmt.Errorf("no connection: %w", store.ErrUnavailable)
+	fault.Store(&away)
+	r.start()
+	status, text = r.push(vectorAppID, sentEvent(2), false)
+	r.wantAnswer("away", status, text, 503, "not now")
+	fault.Store(nil)
+	status, text = r.push(vectorAppID, sentEvent(2), false)
+	r.wantAnswer("back", status, text, 200, "success")
+
+	if err := r.handler.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	status, text = r.push(vectorAppID, sentEvent(3), false)
+	r.wantAnswer("stopped", status, text, 503, "not now")
+	if err := r.handler.Start(t.Context()); err == nil {
+		t.Error("started again after Stop")
+	}
+}
+
+// Too many waiting requests are sent away at once, without waiting themselves.
+func TestTooManyWait(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for range maxWaiting {
+		r.handler.inbox.in <- &delivery{done: make(chan struct{})}
+	}
+	if _, err := r.handler.inbox.put(t.Context(), []store.Push{{}}); err != errBusy { //nolint:errorlint // this very value
+		t.Errorf("put: %v, want errBusy", err)
+	}
+	r.start()
+	status, text := r.push(vectorAppID, sentEvent(1), false)
+	r.wantAnswer("when they were written", status, text, 200, "success")
+}
+
+// What was accepted is applied though the process died before.
+func TestInboxOutlivesTheProcess(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.store.take = func() error { return store.ErrUnavailable }
+	r.start()
+	status, text := r.push(vectorAppID, sentEvent(7), false)
+	r.wantAnswer("push", status, text, 200, "success")
+	if err := r.handler.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.counts(r.handler.metrics.applied); len(got) > 0 {
+		t.Fatalf("applied before the end: %v", got)
+	}
+	next, err := New(Config{Store: r.store.Store})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := next.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.wantCounts("effects", next.metrics.applied, map[string]float64{"sent/pending": 1})
+	if err := next.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// An entry that cannot be applied keeps no other one back, and is given up in
+// the end.
+func TestPoisonedEntry(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	entry := func(key byte, tries int, body any) store.Push {
+		text, err := json.Marshal(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return store.Push{Key: store.PushKey{key}, App: vectorAppID, Kind: store.PushEvent, Body: text, Tries: tries}
+	}
+	good, bad := delivered(7, 0, "success"), delivered(8, 0, "success")
+	bad.OpenID = "a\x00b"
+	list := []store.Push{
+		entry(1, 1, bad), entry(2, applyTries, bad), entry(3, 1, good), entry(4, applyTries, event{Kind: "other"}), entry(5, 1, "text"),
+	}
+	if _, err := r.store.ReceivePushes(t.Context(), list); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.handler.applier.apply(t.Context(), list); err != nil {
+		t.Fatal(err)
+	}
+	r.wantCounts("effects", r.handler.metrics.applied, map[string]float64{"sent/pending": 1, "sent/failed": 1})
+	var left []byte
+	for _, p := range r.inbox() {
+		left = append(left, p.Key[0])
+	}
+	if !bytes.Equal(left, []byte{1, 5}) {
+		t.Errorf("left in the inbox: %v, want those that were tried once", left)
+	}
+}
