@@ -1,9 +1,7 @@
 package postgres
 
 import (
-	"bytes"
 	"context"
-	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -34,15 +32,16 @@ const doubtsSQL = `
 		GROUP BY r.msg_id, r.app, r.open_id, r.template_id, r.ok, d.notification_id
 	)`
 
-// concernedSQL finds the notifications that receipts may be about.
+// concernedSQL finds the notifications that receipts may be about, and whether
+// as a doubt.
 const concernedSQL = `
 	WITH ` + doubtsSQL + `
-	SELECT a.notification_id
+	SELECT a.notification_id, false
 	FROM unnest($1::bigint[], $2::text[]) AS k (msg_id, app)
 	JOIN attempts a ON a.msg_id = k.msg_id AND a.msg_id <> 0
 	JOIN notifications n ON n.id = a.notification_id AND n.app = k.app
 	UNION ALL
-	SELECT notification_id
+	SELECT notification_id, true
 	FROM fits
 	WHERE notifications = 1`
 
@@ -126,9 +125,9 @@ const settleReceiptsSQL = `
 	RETURNING r.msg_id, r.app`
 
 // findAttempts joins pending receipts or settles doubts by them, and says what
-// became of those that found something. Rows are locked in the order of their
-// ids before they are judged, as in Commit, and a notification before its
-// receipt.
+// became of those that found something. Rows are locked before they are judged,
+// as in Commit: entries of the ledger first, then notifications in the order of
+// their ids, then receipts.
 func (s *Store) findAttempts(ctx context.Context, keys map[receiptKey]bool) (map[receiptKey]store.ReceiptResult, error) {
 	if len(keys) == 0 {
 		return nil, nil
@@ -141,20 +140,35 @@ func (s *Store) findAttempts(ctx context.Context, keys map[receiptKey]bool) (map
 	if err != nil {
 		return nil, classify(err)
 	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[[16]byte])
+	var (
+		id          [16]byte
+		doubt       bool
+		ids, doubts [][16]byte
+	)
+	_, err = pgx.ForEachRow(rows, []any{&id, &doubt}, func() error {
+		ids = append(ids, id)
+		if doubt {
+			doubts = append(doubts, id)
+		}
+		return nil
+	})
 	if err != nil || len(ids) == 0 {
 		return nil, classify(err)
 	}
-	slices.SortFunc(ids, func(a, b [16]byte) int { return bytes.Compare(a[:], b[:]) })
 
 	found := map[receiptKey]store.ReceiptResult{}
 	note := func(r store.ReceiptResult) func(pgx.Rows) error {
 		return scanReceiptKeys(func(k receiptKey) { found[k] = r })
 	}
 	var b pgx.Batch
-	b.Queue(lockSQL, slices.Compact(ids))
+	if len(doubts) > 0 {
+		b.Queue(holdEntriesSQL, doubts, [][16]byte{})
+	}
+	b.Queue(lockSQL, ids)
 	b.Queue(joinReceiptsSQL, msgIDs, apps).Query(note(store.ReceiptJoined))
-	b.Queue(settleReceiptsSQL, msgIDs, apps).Query(note(store.ReceiptSettled))
+	if len(doubts) > 0 {
+		b.Queue(settleReceiptsSQL, msgIDs, apps).Query(note(store.ReceiptSettled))
+	}
 	if err := s.run(ctx, &b); err != nil {
 		return nil, err
 	}

@@ -32,11 +32,11 @@ func testInbox(f *fixture) {
 		f.Errorf("no pushes: %v", got)
 	}
 
-	tried := func(p store.Push, tries int) store.Push { p.Tries = tries; return p }
-	f.diff("the first two", []store.Push{tried(push(1), 1), tried(push(2), 1)}, f.take(store.PushEvent, 2))
-	f.diff("the rest", []store.Push{tried(push(3), 1)}, f.take(store.PushEvent, 10))
+	once := func(p store.Push) store.Push { p.Tries = 1; return p }
+	f.diff("the first two", []store.Push{once(push(1)), once(push(2))}, f.take(store.PushEvent, 2))
+	f.diff("the rest", []store.Push{once(push(3))}, f.take(store.PushEvent, 10))
 	f.diff("while they are held", 0, len(f.take(store.PushEvent, 10)))
-	f.diff("the other kind", []store.Push{tried(push(4, forward), 1)}, f.take(store.PushForward, 10))
+	f.diff("the other kind", []store.Push{once(push(4, forward))}, f.take(store.PushForward, 10))
 
 	finish := func(keys ...store.PushKey) {
 		f.Helper()

@@ -227,8 +227,15 @@ func testReceiptDoesNotFit(f *fixture) {
 		}
 	}
 
+	// Each receipt has its own time.
+	late, before := f.inDoubt(time.Hour, row(func(n *store.Notification) { n.OpenID = "openid-late" }))
+	inTime, _ := f.inDoubt(time.Hour, row(func(n *store.Notification) { n.OpenID = "openid-in-time" }))
+	f.diff("one of two is too late", []store.ReceiptResult{store.ReceiptPending, store.ReceiptSettled}, f.record(
+		receipt(late, 5, func(e *store.ReceiptEvent) { e.At = e.At.Add(e.Wait + 2*time.Second) }), receipt(inTime, 6)))
+	f.diff("too late", before, f.get(late.ID))
+
 	// The msgid of another attempt is about that one.
-	l, before := f.inDoubt(time.Hour)
+	l, before := f.inDoubt(time.Hour, row(func(n *store.Notification) { n.OpenID = "openid-7" }))
 	_, other := f.claim(f.accept())
 	f.mustSettle(settlement(other, store.Sent, "ok", sentWith(7)))
 	f.wantRecorded("the msgid of another", receipt(l, 7), store.ReceiptJoined)
