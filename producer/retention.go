@@ -24,6 +24,12 @@ type RetentionStore interface {
 	// DeleteRequests deletes requests by their Idempotency-Key that were first
 	// seen longer than age ago.
 	DeleteRequests(ctx context.Context, age time.Duration, limit int) (int, error)
+	// DeletePushes deletes the keys of pushes that are finished and came longer
+	// than age ago.
+	DeletePushes(ctx context.Context, age time.Duration, limit int) (int, error)
+	// DeleteReceipts deletes receipts that found no attempt and came longer than
+	// age ago.
+	DeleteReceipts(ctx context.Context, age time.Duration, limit int) (int, error)
 }
 
 // The defaults of a RetentionConfig.
@@ -115,6 +121,8 @@ const (
 	finishedDeleted forgetting = "deleted"
 	deadDeleted     forgetting = "dead_deleted"
 	requestsDeleted forgetting = "requests_deleted"
+	pushesDeleted   forgetting = "pushes_deleted"
+	receiptsDeleted forgetting = "receipts_deleted"
 )
 
 // NewRetention makes a Retention. It does not touch the network.
@@ -125,12 +133,12 @@ func NewRetention(config RetentionConfig) (*Retention, error) {
 	}
 	rows, err := register(config.Registerer, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "wxnotify_retention_rows_total",
-		Help: "Rows that were blanked or deleted because of their age: notifications, and requests by their Idempotency-Key, by kind.",
+		Help: "Rows that were blanked or deleted because of their age: notifications, requests by their Idempotency-Key, WeChat's pushes and receipts, by kind.",
 	}, []string{"kind"}))
 	if err != nil {
 		return nil, fmt.Errorf("producer: register metrics: %w", err)
 	}
-	for _, kind := range []forgetting{dataBlanked, finishedDeleted, deadDeleted, requestsDeleted} {
+	for _, kind := range []forgetting{dataBlanked, finishedDeleted, deadDeleted, requestsDeleted, pushesDeleted, receiptsDeleted} {
 		rows.WithLabelValues(string(kind))
 	}
 	return &Retention{

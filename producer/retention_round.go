@@ -45,6 +45,8 @@ func (r *Retention) round(ctx context.Context) error {
 		{finishedDeleted, c.Finished, c.Store.DeleteFinished},
 		{deadDeleted, c.Dead, c.Store.DeleteDead},
 		{requestsDeleted, store.RequestWindow, c.Store.DeleteRequests},
+		{pushesDeleted, store.KeepPushes, c.Store.DeletePushes},
+		{receiptsDeleted, store.KeepReceipts, c.Store.DeleteReceipts},
 	} {
 		for ctx.Err() == nil && c.Leads() {
 			start := time.Now()

@@ -135,7 +135,7 @@ func TestRetentionOnlyLeads(t *testing.T) {
 			return leads && open
 		}})
 		defer close(asked)
-		for range 4 { // the steps of a round
+		for range 6 { // the steps of a round
 			asked <- false
 		}
 		if got := forgotten(r)[dataBlanked]; got != 0 {
@@ -208,6 +208,38 @@ func TestRetentionStoreAway(t *testing.T) {
 	})
 }
 
+// agesStore tells how old what WeChat pushed has to be for Retention to delete
+// it.
+type agesStore struct {
+	RetentionStore
+	pushes, receipts chan time.Duration
+}
+
+func (s agesStore) DeletePushes(_ context.Context, age time.Duration, _ int) (int, error) {
+	s.pushes <- age
+	return 0, nil
+}
+
+func (s agesStore) DeleteReceipts(_ context.Context, age time.Duration, _ int) (int, error) {
+	s.receipts <- age
+	return 0, nil
+}
+
+// What WeChat pushed is kept as long as it may be of use, whatever the settings.
+func TestRetentionOfPushes(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, st testStore) {
+		ages := agesStore{st, make(chan time.Duration, 1000), make(chan time.Duration, 1000)}
+		startRetention(t, RetentionConfig{Store: ages, Data: 1, Finished: 1, Dead: 1})
+		if got := <-ages.pushes; got != store.KeepPushes {
+			t.Errorf("pushes are deleted after %s, want %s", got, store.KeepPushes)
+		}
+		if got := <-ages.receipts; got != store.KeepReceipts {
+			t.Errorf("receipts are deleted after %s, want %s", got, store.KeepReceipts)
+		}
+	})
+}
+
 func TestRetentionConfig(t *testing.T) {
 	t.Parallel()
 	_, err := NewRetention(RetentionConfig{Data: -1, Dead: -1})
@@ -221,8 +253,8 @@ func TestRetentionConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n, err := testutil.GatherAndCount(reg, "wxnotify_retention_rows_total"); n != 4 || err != nil {
-		t.Errorf("%d series from the start, %v, want 4", n, err)
+	if n, err := testutil.GatherAndCount(reg, "wxnotify_retention_rows_total"); n != 6 || err != nil {
+		t.Errorf("%d series from the start, %v, want 6", n, err)
 	}
 	got := []time.Duration{r.config.Data, r.config.Finished, r.config.Dead}
 	if diff := cmp.Diff([]time.Duration{DefaultDataRetention, DefaultRetention, DefaultDeadRetention}, got); diff != "" {
