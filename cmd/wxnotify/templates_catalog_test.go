@@ -259,7 +259,7 @@ func TestTemplatesCheck(t *testing.T) {
 	got := sh.run(t, "templates", "check", "-")
 	const want = `line 2: /data/thing1 has 21 characters; at most 20 are allowed; for example 设备领用月报
 line 2: /data/thing2 is required: WeChat refuses a message without it; for example 2026年2月
-line 4: /template_id is neither the id nor the alias of a template of this app; for example approval_result
+line 4: /template_id is neither the id nor the alias of a template of this app; a new one is known after 'wxnotify templates sync'; for example approval_result
 line 5: /colour is not a field of a notification
 line 5: /user_id is required (or openid)
 line 5: /wait must be a whole number of seconds; for example 86400

@@ -200,7 +200,7 @@ func (c *Catalog) Resolve(app, idOrAlias string) (*Template, FieldErrors) {
 	case t == nil && strict:
 		return nil, FieldErrors{{
 			Field: templatePointer, Code: CodeUnknownTemplate,
-			Reason: "is neither the id nor the alias of a template of this app", Example: s.example(),
+			Reason: "is neither the id nor the alias of a template of this app; a new one is known after 'wxnotify templates sync'", Example: s.example(),
 		}}
 	case t == nil:
 		t = &Template{
