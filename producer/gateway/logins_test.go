@@ -222,29 +222,3 @@ func TestExchangesForget(t *testing.T) {
 		t.Error("a panic is remembered")
 	}
 }
-
-// onePeople is people on the store that is the quickest to make.
-func onePeople(t *testing.T) *people {
-	t.Helper()
-	st, path := openSQLite(t)
-	p := &people{T: t, store: st, address: path, source: store.ConsentClient, now: time.Now}
-	p.start()
-	return p
-}
-
-// eventually waits until done says so.
-func (p *people) eventually(what string, done func() bool) {
-	p.Helper()
-	deadline := time.After(time.Minute)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !done() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			p.Fatalf("waited in vain: %s", what)
-		}
-	}
-}
-
-

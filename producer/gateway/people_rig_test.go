@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -19,7 +20,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -39,12 +39,12 @@ type peopleStore interface {
 	UserStore
 	ConsentStore
 	EraseStore
+	NotificationStore
+	RequestStore
 	producer.Store
-	Get(ctx context.Context, id uuid.UUID) (store.Notification, []store.Attempt, error)
 	Commit(ctx context.Context, b store.Batch) (store.Results, error)
 	ReceivePushes(ctx context.Context, pushes []store.Push) ([]bool, error)
 	RecordReceipts(ctx context.Context, events []store.ReceiptEvent) ([]store.ReceiptResult, error)
-	WakeWaiting(ctx context.Context, limit int) (int, error)
 }
 
 // people is a gateway with everything around it real but WeChat.
@@ -60,12 +60,14 @@ type people struct {
 	client   *producer.Client
 	registry *prometheus.Registry
 	url      string
+	http     *http.Client
 
 	app, other string // appids; app is the default
 	entries    []template.Entry
 	pauses     []store.TemplatePause
 	now        func() time.Time
 	source     store.ConsentSource
+	edit       func() // of what needs the appids; nil: none
 
 	mu       sync.Mutex
 	logs     bytes.Buffer // as JSON
@@ -119,6 +121,9 @@ func (p *people) start() {
 	suffix := strings.ReplaceAll(uuid.NewString(), "-", "")[:14]
 	p.app, p.other = "wxa"+suffix, "wxb"+suffix
 	p.redis = peopleRedis(p.T)
+	if p.edit != nil {
+		p.edit()
+	}
 	apps := make([]simulator.App, 2)
 	for i, id := range []string{p.app, p.other} {
 		apps[i] = simulator.SeedApp()
@@ -129,7 +134,7 @@ func (p *people) start() {
 	p.registry = prometheus.NewRegistry()
 	logger := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(writer(p.log)), zap.DebugLevel))
 	var err error
-	p.wechat, err = wechat.New(wechat.Config{BaseURL: p.listen(simURL), Logger: logger, Registerer: p.registry, Timeout: 2 * time.Second})
+	p.wechat, err = wechat.New(wechat.Config{BaseURL: p.listen(simURL), Logger: logger, Registerer: p.registry, Timeout: 30 * time.Second})
 	p.must(err)
 	p.Cleanup(p.wechat.Close)
 	p.client, err = producer.New(producer.Config{Redis: p.redis, Store: p.store, App: p.app, DefaultApp: p.app, Producer: "back-end"})
@@ -142,7 +147,7 @@ func (p *people) start() {
 	p.must(err)
 
 	config := Config{
-		DefaultApp: p.app, Client: p.client, Users: p.store, Consents: p.store, Eraser: p.eraser, Catalog: p, Logins: p.wechat,
+		DefaultApp: p.app, Client: p.client, Notifications: p.store, Requests: p.store, Users: p.store, Consents: p.store, Eraser: p.eraser, Catalog: p, Logins: p.wechat,
 		Logger: logger, Registerer: p.registry, now: p.now,
 		Producers: []Producer{
 			{Name: "all", Keys: []KeyHash{HashKey(keyAll)}, Rights: Rights},
@@ -157,11 +162,11 @@ func (p *people) start() {
 		p.Cleanup(func() { p.must(tokens.Stop(context.Background())) })
 		config.Apps = append(config.Apps, App{ID: a.AppID, Secret: a.Secret, Tokens: tokens, ConsentSource: p.source})
 	}
-	completeConfig(&config, p)
 	p.gateway, err = New(config)
 	p.must(err)
 	server := httptest.NewServer(p.gateway.Handler())
 	p.Cleanup(server.Close)
+	p.http = server.Client()
 	p.url = server.URL
 }
 
@@ -193,6 +198,7 @@ func (p *people) listen(simURL string) string {
 	target, err := url.Parse(simURL)
 	p.must(err)
 	proxy := httputil.NewSingleHostReverseProxy(target)
+	proxy.Transport = &http.Transport{DisableKeepAlives: true} // or it would ask again after a broken connection
 	proxy.ModifyResponse = func(r *http.Response) error {
 		b, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -298,7 +304,7 @@ func (p *people) try(ctx context.Context, key, method, path string, body any) (a
 	if key != "" {
 		r.Header.Set("Authorization", "Bearer "+key)
 	}
-	resp, err := http.DefaultClient.Do(r)
+	resp, err := p.http.Do(r)
 	if err != nil {
 		return answer{}, err
 	}
@@ -395,14 +401,13 @@ func (p *people) metric(name string, labels ...string) float64 {
 // metrics.
 func (p *people) leaks(texts ...string) {
 	p.Helper()
-	metrics, err := testutil.CollectAndFormat(p.registry, testutil.FormatText)
-	if err != nil {
-		p.Fatal(err)
-	}
+	families, err := p.registry.Gather()
+	p.must(err)
+	metrics := fmt.Sprint(families)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, text := range texts {
-		if strings.Contains(p.logs.String(), text) || strings.Contains(string(metrics), text) {
+		if strings.Contains(p.logs.String(), text) || strings.Contains(metrics, text) {
 			p.Errorf("%q is in the log or the metrics", text)
 		}
 	}
@@ -429,4 +434,36 @@ func (p *people) get(id uuid.UUID) store.Notification {
 	n, _, err := p.store.Get(p.Context(), id)
 	p.must(err)
 	return n
+}
+
+// onePeople is people on the store that is the quickest to make.
+func onePeople(t *testing.T, edits ...func(*people)) *people {
+	t.Helper()
+	st, path := openSQLite(t)
+	p := &people{T: t, store: st, address: path, source: store.ConsentClient, now: time.Now}
+	for _, edit := range edits {
+		edit(p)
+	}
+	p.start()
+	return p
+}
+
+// eventually waits until done says so.
+func (p *people) eventually(what string, done func() bool) {
+	p.Helper()
+	deadline := time.After(time.Minute)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			p.Fatalf("waited in vain: %s", what)
+		}
+	}
+}
+
+// entryOf is an entry of the settings file that only gives an alias.
+func entryOf(app, templateID, alias string) template.Entry {
+	return template.Entry{App: app, TemplateID: templateID, Alias: alias}
 }
