@@ -59,6 +59,7 @@ func (p *people) dumpSQLite() (all []string) {
 	defer func() { _ = db.Close() }()
 	rows, err := db.QueryContext(p.Context(), `SELECT name FROM sqlite_schema WHERE type = 'table'`)
 	p.must(err)
+	defer func() { _ = rows.Close() }()
 	var tables []string
 	for rows.Next() {
 		var table string
@@ -70,27 +71,33 @@ func (p *people) dumpSQLite() (all []string) {
 		p.Fatalf("%d tables", len(tables))
 	}
 	for _, table := range tables {
-		rows, err := db.QueryContext(p.Context(), `SELECT * FROM "`+table+`"`)
-		p.must(err)
-		columns, err := rows.Columns()
-		p.must(err)
-		for rows.Next() {
-			values, fields := make([]any, len(columns)), make([]any, len(columns))
-			for i := range values {
-				fields[i] = &values[i]
-			}
-			p.must(rows.Scan(fields...))
-			row := table + ":"
-			for _, v := range values {
-				if b, ok := v.([]byte); ok {
-					v = string(b) + " " + hex.EncodeToString(b)
-				}
-				row += fmt.Sprint(" ", v)
-			}
-			all = append(all, row)
-		}
-		p.must(rows.Err())
+		all = append(all, p.dumpTable(db, table)...)
 	}
+	return all
+}
+
+func (p *people) dumpTable(db *sql.DB, table string) (all []string) {
+	rows, err := db.QueryContext(p.Context(), `SELECT * FROM "`+table+`"`)
+	p.must(err)
+	defer func() { _ = rows.Close() }()
+	columns, err := rows.Columns()
+	p.must(err)
+	for rows.Next() {
+		values, fields := make([]any, len(columns)), make([]any, len(columns))
+		for i := range values {
+			fields[i] = &values[i]
+		}
+		p.must(rows.Scan(fields...))
+		texts := []string{table + ":"}
+		for _, v := range values {
+			if b, ok := v.([]byte); ok {
+				v = string(b) + " " + hex.EncodeToString(b)
+			}
+			texts = append(texts, fmt.Sprint(v))
+		}
+		all = append(all, strings.Join(texts, " "))
+	}
+	p.must(rows.Err())
 	return all
 }
 

@@ -35,7 +35,7 @@ import (
 )
 
 // peopleStore is what the tests about people use of both stores.
-type peopleStore interface {
+type peopleStore interface { //nolint:interfacebloat // the union of what they use
 	UserStore
 	ConsentStore
 	EraseStore
