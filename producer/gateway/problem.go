@@ -43,7 +43,7 @@ const (
 	CodeInternal          Code = "internal"               // 500: a fault of ours
 	CodeUnavailable       Code = "unavailable"            // 503: the store is away, or too much is under way
 	CodeLoginUnavailable  Code = "login_unavailable"      // 503: WeChat does not answer, or not for this app
-	CodeTokenUnavailable  Code = "token_unavailable" //nolint:gosec // a word. 503: there is no access token now
+	CodeTokenUnavailable  Code = "token_unavailable"      //nolint:gosec // a word. 503: there is no access token now
 	CodeDraining          Code = "draining"               // 503: this process is about to end
 )
 
