@@ -6,6 +6,7 @@ import (
 	"hash"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -15,8 +16,8 @@ const hashVersion = "1"
 
 // contentHash tells whether two notifications with the same Ref ask for the
 // same. It covers template, page, addressee, data, app, priority, duplicates,
-// lang, miniprogram state and the moments SendAt and ExpiresAt. It does not
-// cover Delay: whoever repeats a call after a lost answer measures it anew, and
+// lang, miniprogram state, the moments SendAt and ExpiresAt, and what is set of
+// Wait, NoConsent and ReleaseOrder. It does not cover Delay: whoever repeats a call after a lost answer measures it anew, and
 // that must find the first one, not a conflict.
 //
 // Every part is written with its length, so no two contents share an encoding;
@@ -33,6 +34,16 @@ func (n Notification) contentHash() []byte {
 		writePart(h, k)
 		writePart(h, n.Data[k])
 	}
+	// What came later is written by name and only when it is set, so that contents
+	// without it keep their hash. No such name is a key of data.
+	for _, later := range [][2]string{
+		{".wait", duration(n.Wait)}, {".no_consent", string(n.NoConsent)}, {".release", string(n.ReleaseOrder)},
+	} {
+		if later[1] != "" {
+			writePart(h, later[0])
+			writePart(h, later[1])
+		}
+	}
 	return h.Sum(nil)
 }
 
@@ -42,6 +53,14 @@ func moment(t time.Time) string {
 		return ""
 	}
 	return t.UTC().Format("2006-01-02T15:04:05.000Z")
+}
+
+// duration is d in whole microseconds, which every store keeps.
+func duration(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return strconv.FormatInt(d.Microseconds(), 10)
 }
 
 func writePart(h hash.Hash, s string) {

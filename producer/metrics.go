@@ -40,12 +40,13 @@ const (
 	repairDoubtRequeued repair = "doubt_requeued" // a doubt ended in another try
 	repairDoubtDead     repair = "doubt_dead"     // a doubt ended as dead
 	repairExpired       repair = "expired"        // its time was over
+	repairWoken         repair = "woken"          // it waited for what was there
 	repairRebuilt       repair = "rebuilt"        // requeued after Redis was wiped
 	repairLost          repair = "lost"           // requeued: its task was gone
 	repairArchived      repair = "archived"       // requeued: its task was archived by hand
 )
 
-var repairs = []repair{repairLease, repairDoubtRequeued, repairDoubtDead, repairExpired, repairRebuilt, repairLost, repairArchived}
+var repairs = []repair{repairLease, repairDoubtRequeued, repairDoubtDead, repairExpired, repairWoken, repairRebuilt, repairLost, repairArchived}
 
 // relayMetrics counts what a Relay did.
 type relayMetrics struct {

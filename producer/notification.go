@@ -132,6 +132,7 @@ func (n Notification) check(now time.Time, stored bool) error {
 	default:
 		add("duplicates", "must be allow or avoid")
 	}
+	n.checkWait(add)
 	n.checkTimes(now, add)
 	if !stored {
 		if !n.ExpiresAt.IsZero() {
@@ -139,6 +140,15 @@ func (n Notification) check(now time.Time, stored bool) error {
 		}
 		if n.Duplicates != "" {
 			add("duplicates", "needs a store")
+		}
+		if n.Wait != 0 {
+			add("wait", "needs a store")
+		}
+		if n.NoConsent != "" {
+			add("no_consent", "needs a store")
+		}
+		if n.ReleaseOrder != "" {
+			add("release", "needs a store")
 		}
 		if n.ID != uuid.Nil {
 			add("id", "needs a store")
@@ -148,6 +158,25 @@ func (n Notification) check(now time.Time, stored bool) error {
 		return nil
 	}
 	return faults
+}
+
+func (n Notification) checkWait(add func(field, reason string)) {
+	switch {
+	case n.Wait < 0:
+		add("wait", "is negative")
+	case n.Wait > MaxDelay:
+		add("wait", "is more than a year")
+	}
+	switch n.NoConsent {
+	case "", store.NoConsentSend, store.NoConsentWait, store.NoConsentDead:
+	default:
+		add("no_consent", "must be one of send, wait, dead")
+	}
+	switch n.ReleaseOrder {
+	case "", store.ReleaseNewest, store.ReleaseOldest:
+	default:
+		add("release", "must be newest or oldest")
+	}
 }
 
 func (n Notification) checkTimes(now time.Time, add func(field, reason string)) {

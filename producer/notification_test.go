@@ -1,6 +1,7 @@
 package producer
 
 import (
+	"encoding/hex"
 	"errors"
 	"strings"
 	"testing"
@@ -47,6 +48,15 @@ func TestCheckNamesEveryBadField(t *testing.T) {
 		"expires before its delay":  {change: func(n *Notification) { n.Delay, n.ExpiresAt = 2*time.Hour, now.Add(time.Hour) }, fields: []string{"expires_at"}},
 		"expires in the wrong unit": {change: func(n *Notification) { n.ExpiresAt = now.AddDate(3, 0, 0) }, fields: []string{"expires_at"}},
 		"what only a store keeps":   {change: func(n *Notification) { n.ExpiresAt, n.Duplicates = now.Add(time.Hour), store.DuplicatesAvoid }, raw: true, fields: []string{"expires_at", "duplicates"}},
+		"waiting without a store": {change: func(n *Notification) {
+			n.Wait, n.NoConsent, n.ReleaseOrder = 1, store.NoConsentWait, store.ReleaseOldest
+		}, raw: true, fields: []string{"wait", "no_consent", "release"}},
+		"waiting with a store": {change: func(n *Notification) {
+			n.Wait, n.NoConsent, n.ReleaseOrder = MaxDelay, store.NoConsentWait, store.ReleaseOldest
+		}},
+		"negative wait":          {change: func(n *Notification) { n.Wait = -1 }, fields: []string{"wait"}},
+		"wait in the wrong unit": {change: func(n *Notification) { n.Wait = MaxDelay + 1 }, fields: []string{"wait"}},
+		"policies":               {change: func(n *Notification) { n.NoConsent, n.ReleaseOrder = "ask", "any" }, fields: []string{"no_consent", "release"}},
 		"all at once": {
 			change: func(n *Notification) { n.TemplateID, n.Page, n.Ref, n.Priority, n.Delay = "", "\x00", "\x00", "x", -1 },
 			fields: []string{"template_id", "page", "ref", "priority", "delay"},
@@ -104,6 +114,9 @@ func TestContentHash(t *testing.T) {
 		}, false},
 		"another key":       {func(n *Notification) { n.Data["a3"] = "" }, false},
 		"page to the user":  {func(n *Notification) { n.Page, n.UserID = n.Page[:4], n.Page[4:]+n.UserID }, false},
+		"wait":              {func(n *Notification) { n.Wait = time.Hour }, false},
+		"no_consent":        {func(n *Notification) { n.NoConsent = store.NoConsentWait }, false},
+		"release":           {func(n *Notification) { n.ReleaseOrder = store.ReleaseOldest }, false},
 		"the ref by itself": {func(n *Notification) { n.Ref = "r" }, true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -114,6 +127,10 @@ func TestContentHash(t *testing.T) {
 				t.Errorf("same hash = %v, want %v", got, tc.same)
 			}
 		})
+	}
+	// A ref that was accepted by an earlier version must not become a conflict.
+	if got := hex.EncodeToString(first); got != "cf1a128656fe6ef5306b9d3338829a70a542cbb55cd235f24484676a126ca1ac" {
+		t.Errorf("the hash of a content has become %s", got)
 	}
 	n := notice()
 	n.SendAt = at

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // Relay carries notifications from the store to the queue, and moves on those
@@ -25,7 +27,8 @@ type Relay struct {
 	ledAt      time.Time
 	repairedAt time.Time
 	markedAt   time.Time
-	rebuild    *rebuild // not nil while the queue is being rebuilt
+	rebuild    *rebuild  // not nil while the queue is being rebuilt
+	wakeAfter  uuid.UUID // the last waiting row that was looked at
 	check      check
 	checkTimes checkTimes
 	storeAway  outage

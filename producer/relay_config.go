@@ -43,6 +43,10 @@ type RepairStore interface {
 	ResolveDoubts(ctx context.Context, limit int) (requeued, dead int, err error)
 	// ExpireOverdue ends rows whose time is over.
 	ExpireOverdue(ctx context.Context, limit int) (int, error)
+	// WakeWaiting queues those of the waiting rows after an id that wait for what is
+	// there. A consent lets another row go only when it was left alone for grace.
+	// next is where to go on; seen less than limit means that this was the end.
+	WakeWaiting(ctx context.Context, after uuid.UUID, grace time.Duration, limit int) (next uuid.UUID, seen, woken int, err error)
 	// RequeueOpen gives the open rows after an id a new generation and lets them
 	// be handed over. next is where to go on; n less than limit means that this
 	// was the end.

@@ -43,6 +43,9 @@ func (r *Relay) turn(ctx context.Context) (more bool, err error) {
 			return false, err
 		}
 		if !more {
+			if err := r.wakeSome(ctx); err != nil {
+				return false, err
+			}
 			r.repairedAt = time.Now()
 		}
 	}

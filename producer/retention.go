@@ -15,6 +15,12 @@ import (
 // ago, the oldest first, and returns how many it changed. It passes over rows
 // that are not final or that somebody else holds.
 type RetentionStore interface {
+	RowRetentionStore
+	EventRetentionStore
+}
+
+// RowRetentionStore forgets notifications and requests.
+type RowRetentionStore interface {
 	// BlankData removes data, page query and payload of what is no dead letter.
 	BlankData(ctx context.Context, age time.Duration, limit int) (int, error)
 	// DeleteFinished deletes what BlankData was done with, and its attempts.
@@ -24,12 +30,19 @@ type RetentionStore interface {
 	// DeleteRequests deletes requests by their Idempotency-Key that were first
 	// seen longer than age ago.
 	DeleteRequests(ctx context.Context, age time.Duration, limit int) (int, error)
+}
+
+// EventRetentionStore forgets what WeChat and users told.
+type EventRetentionStore interface {
 	// DeletePushes deletes the keys of pushes that are finished and came longer
 	// than age ago.
 	DeletePushes(ctx context.Context, age time.Duration, limit int) (int, error)
 	// DeleteReceipts deletes receipts that found no attempt and came longer than
 	// age ago.
 	DeleteReceipts(ctx context.Context, age time.Duration, limit int) (int, error)
+	// DeleteConsentEvents deletes the keys of events about consents that came
+	// longer than age ago.
+	DeleteConsentEvents(ctx context.Context, age time.Duration, limit int) (int, error)
 }
 
 // The defaults of a RetentionConfig.
@@ -123,6 +136,7 @@ const (
 	requestsDeleted forgetting = "requests_deleted"
 	pushesDeleted   forgetting = "pushes_deleted"
 	receiptsDeleted forgetting = "receipts_deleted"
+	consentsDeleted forgetting = "consent_events_deleted"
 )
 
 // NewRetention makes a Retention. It does not touch the network.
@@ -133,12 +147,12 @@ func NewRetention(config RetentionConfig) (*Retention, error) {
 	}
 	rows, err := register(config.Registerer, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "wxnotify_retention_rows_total",
-		Help: "Rows that were blanked or deleted because of their age: notifications, requests by their Idempotency-Key, WeChat's pushes and receipts, by kind.",
+		Help: "Rows that were blanked or deleted because of their age: notifications, requests by their Idempotency-Key, WeChat's pushes and receipts, events about consents, by kind.",
 	}, []string{"kind"}))
 	if err != nil {
 		return nil, fmt.Errorf("producer: register metrics: %w", err)
 	}
-	for _, kind := range []forgetting{dataBlanked, finishedDeleted, deadDeleted, requestsDeleted, pushesDeleted, receiptsDeleted} {
+	for _, kind := range []forgetting{dataBlanked, finishedDeleted, deadDeleted, requestsDeleted, pushesDeleted, receiptsDeleted, consentsDeleted} {
 		rows.WithLabelValues(string(kind))
 	}
 	return &Retention{

@@ -47,6 +47,7 @@ func (r *Retention) round(ctx context.Context) error {
 		{requestsDeleted, store.RequestWindow, c.Store.DeleteRequests},
 		{pushesDeleted, store.KeepPushes, c.Store.DeletePushes},
 		{receiptsDeleted, store.KeepReceipts, c.Store.DeleteReceipts},
+		{consentsDeleted, store.ConsentMemory, c.Store.DeleteConsentEvents},
 	} {
 		for ctx.Err() == nil && c.Leads() {
 			start := time.Now()

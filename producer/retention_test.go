@@ -135,7 +135,7 @@ func TestRetentionOnlyLeads(t *testing.T) {
 			return leads && open
 		}})
 		defer close(asked)
-		for range 6 { // the steps of a round
+		for range 7 { // the steps of a round
 			asked <- false
 		}
 		if got := forgotten(r)[dataBlanked]; got != 0 {
@@ -212,7 +212,7 @@ func TestRetentionStoreAway(t *testing.T) {
 // it.
 type agesStore struct {
 	RetentionStore
-	pushes, receipts chan time.Duration
+	pushes, receipts, consents chan time.Duration
 }
 
 func (s agesStore) DeletePushes(_ context.Context, age time.Duration, _ int) (int, error) {
@@ -225,17 +225,25 @@ func (s agesStore) DeleteReceipts(_ context.Context, age time.Duration, _ int) (
 	return 0, nil
 }
 
+func (s agesStore) DeleteConsentEvents(_ context.Context, age time.Duration, _ int) (int, error) {
+	s.consents <- age
+	return 0, nil
+}
+
 // What WeChat pushed is kept as long as it may be of use, whatever the settings.
 func TestRetentionOfPushes(t *testing.T) {
 	t.Parallel()
 	eachStore(t, func(t *testing.T, st testStore) {
-		ages := agesStore{st, make(chan time.Duration, 1000), make(chan time.Duration, 1000)}
+		ages := agesStore{st, make(chan time.Duration, 1000), make(chan time.Duration, 1000), make(chan time.Duration, 1000)}
 		startRetention(t, RetentionConfig{Store: ages, Data: 1, Finished: 1, Dead: 1})
 		if got := <-ages.pushes; got != store.KeepPushes {
 			t.Errorf("pushes are deleted after %s, want %s", got, store.KeepPushes)
 		}
 		if got := <-ages.receipts; got != store.KeepReceipts {
 			t.Errorf("receipts are deleted after %s, want %s", got, store.KeepReceipts)
+		}
+		if got := <-ages.consents; got != store.ConsentMemory {
+			t.Errorf("events about consents are deleted after %s, want %s", got, store.ConsentMemory)
 		}
 	})
 }
@@ -253,8 +261,8 @@ func TestRetentionConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n, err := testutil.GatherAndCount(reg, "wxnotify_retention_rows_total"); n != 6 || err != nil {
-		t.Errorf("%d series from the start, %v, want 6", n, err)
+	if n, err := testutil.GatherAndCount(reg, "wxnotify_retention_rows_total"); n != 7 || err != nil {
+		t.Errorf("%d series from the start, %v, want 7", n, err)
 	}
 	got := []time.Duration{r.config.Data, r.config.Finished, r.config.Dead}
 	if diff := cmp.Diff([]time.Duration{DefaultDataRetention, DefaultRetention, DefaultDeadRetention}, got); diff != "" {

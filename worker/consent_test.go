@@ -21,21 +21,12 @@ func newConsentRig(t *testing.T) *rig {
 	return r
 }
 
-// tap is the user accepting the template, with or without a report of that.
-func (r *rig) tap(openID string, reported bool) store.ConsentRecorded {
+// tap is the user accepting the template, and the report of that.
+func (r *rig) tap(openID string) store.ConsentRecorded {
 	r.t.Helper()
 	if err := r.sim.Accept(r.appID, openID, simulator.SeedApproval, 1); err != nil {
 		r.t.Fatal(err)
 	}
-	if !reported {
-		return store.ConsentRecorded{}
-	}
-	return r.report(openID)
-}
-
-// report tells the store of an acceptance.
-func (r *rig) report(openID string) store.ConsentRecorded {
-	r.t.Helper()
 	recorded, err := r.store.RecordConsents(r.ctx, []store.ConsentEvent{{
 		App: r.appID, OpenID: openID, TemplateID: simulator.SeedApproval,
 		Source: store.ConsentClient, Key: uuid.NewString(), Answer: store.ConsentAccept, Primary: true,
@@ -99,7 +90,7 @@ func TestNoConsent(t *testing.T) {
 			t.Fatal(err)
 		}
 		if test.known {
-			r.tap(openID, true)
+			r.tap(openID)
 			r.awaitState(r.send(approval(openID, store.NoConsentSend, 0)).ID, store.Sent)
 		}
 		before := len(r.attemptsTo(openID))
@@ -144,7 +135,7 @@ func TestWaitsAndIsSent(t *testing.T) {
 	if got := r.await(n.ID, "it waits again", func(n store.Notification) bool { return n.State == store.Waiting && n.Seq > 0 }); got.Reason != store.ReasonNoConsent {
 		t.Fatalf("waits for %q, want a consent", got.Reason)
 	}
-	if got := r.tap(openID, true); got.Released != 1 {
+	if got := r.tap(openID); got.Released != 1 {
 		t.Fatalf("a consent released %d", got.Released)
 	}
 	r.enqueue(r.get(n.ID))
@@ -167,7 +158,7 @@ func TestAcceptedDuringRefusal(t *testing.T) {
 	r.fault(simulator.Fault{API: simulator.APISend, Action: simulator.ActHang, After: true, Count: 1})
 	n := r.send(approval(openID, store.NoConsentSend, time.Hour))
 	r.awaitSim("WeChat has refused", func(s simulator.State) bool { return s.Hanging == 1 })
-	r.tap(openID, true)
+	r.tap(openID)
 	r.sim.Release()
 	got := r.await(n.ID, "the refusal is settled", func(n store.Notification) bool { return len(r.attempts(n.ID)) == 1 })
 	if got.State != store.Retrying || got.Generation != 2 || got.HandoverAt.IsZero() {
@@ -184,7 +175,7 @@ func TestRefusalAfterADoubtIsSuccess(t *testing.T) {
 	r := newConsentRig(t)
 	r.start()
 	openID := simulator.OpenID("assumed")
-	r.tap(openID, true)
+	r.tap(openID)
 	// WeChat sends the message and says that it does not know.
 	r.fault(simulator.Fault{API: simulator.APISend, Action: simulator.ActErrcode, Errcode: -1, After: true, Count: 1})
 	n := r.awaitState(r.send(approval(openID, store.NoConsentSend, time.Hour)).ID, store.Sent)

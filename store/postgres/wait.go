@@ -199,9 +199,9 @@ const wakeFreeSQL = `
 	FROM woken
 	WHERE n.id = woken.id`
 
-// ForgetConsentEvents deletes events that are older than store.ConsentMemory, at
-// most limit of them, and returns how many.
-func (s *Store) ForgetConsentEvents(ctx context.Context, limit int) (int, error) {
+// DeleteConsentEvents deletes events that came longer than age ago, at most limit
+// of them, and returns how many.
+func (s *Store) DeleteConsentEvents(ctx context.Context, age time.Duration, limit int) (int, error) {
 	tag, err := s.pool.Exec(ctx, `
 		DELETE FROM consent_events
 		WHERE ctid = ANY (ARRAY(
@@ -210,6 +210,6 @@ func (s *Store) ForgetConsentEvents(ctx context.Context, limit int) (int, error)
 			WHERE seen_at <= now() - $1::bigint * interval '1 microsecond'
 			ORDER BY seen_at
 			LIMIT $2
-			FOR UPDATE SKIP LOCKED))`, store.ConsentMemory.Microseconds(), limit)
-	return int(tag.RowsAffected()), wrap("forget consent events", err)
+			FOR UPDATE SKIP LOCKED))`, age.Microseconds(), limit)
+	return int(tag.RowsAffected()), wrap("delete consent events", err)
 }

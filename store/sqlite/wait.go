@@ -132,14 +132,14 @@ const wakeableSQL = `
 	ORDER BY n.id
 	LIMIT ?2`
 
-// ForgetConsentEvents deletes events that are older than store.ConsentMemory, at
-// most limit of them, and returns how many.
-func (s *Store) ForgetConsentEvents(ctx context.Context, limit int) (n int, err error) {
-	err = s.write(ctx, "forget consent events", func(tx *writeTx) error {
+// DeleteConsentEvents deletes events that came longer than age ago, at most limit
+// of them, and returns how many.
+func (s *Store) DeleteConsentEvents(ctx context.Context, age time.Duration, limit int) (n int, err error) {
+	err = s.write(ctx, "delete consent events", func(tx *writeTx) error {
 		n, err = tx.exec(ctx, `
 			DELETE FROM consent_events
 			WHERE rowid IN (SELECT rowid FROM consent_events WHERE seen_at <= ? ORDER BY seen_at LIMIT ?)`,
-			tx.now-store.ConsentMemory.Microseconds(), limit)
+			tx.now-age.Microseconds(), limit)
 		return err
 	})
 	return n, err

@@ -54,7 +54,7 @@ type Store interface { //nolint:interfacebloat // the union of what all users de
 	Consents(ctx context.Context, app, openID string) ([]store.Consent, error)
 	WaitingFor(ctx context.Context, app, userID, openID string) (map[string]int, error)
 	WakeWaiting(ctx context.Context, after uuid.UUID, grace time.Duration, limit int) (next uuid.UUID, seen, woken int, err error)
-	ForgetConsentEvents(ctx context.Context, limit int) (int, error)
+	DeleteConsentEvents(ctx context.Context, age time.Duration, limit int) (int, error)
 
 	Lead(ctx context.Context) (ok bool, release func(), err error)
 	StillLeading(ctx context.Context) error

@@ -307,7 +307,7 @@ func testWakeWaiting(f *fixture) {
 	if n := round(0); n != 0 {
 		f.Errorf("woke %d once more", n)
 	}
-	if n := must[int](f)(f.ForgetConsentEvents(f.ctx, 100)); n != 0 {
+	if n := must[int](f)(f.DeleteConsentEvents(f.ctx, time.Hour, 100)); n != 0 {
 		f.Errorf("forgot %d events of just now", n)
 	}
 }
