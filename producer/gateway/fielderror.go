@@ -12,7 +12,7 @@ type FieldError struct {
 	// query parameter or header; "" for the body as a whole. A name in it may be
 	// the caller's own text: it is for the caller and not for a log.
 	Field string `json:"field"`
-	// Code is one of FieldCodes.
+	// Code is one of FieldCodes or template.Codes.
 	Code FieldCode `json:"code"`
 	// Reason is the rule in words, as the rest of a sentence that begins with the
 	// field.
@@ -41,6 +41,13 @@ const (
 	FieldConflict   FieldCode = "conflict"      // does not go with another field
 	FieldInvalid    FieldCode = "invalid"       // breaks another rule, which the reason tells
 )
+
+// FieldCodes lists the codes above. Those of a template's fields are
+// template.Codes, which answers have, too.
+var FieldCodes = []FieldCode{
+	FieldRequired, FieldUnknown, FieldDuplicate, FieldWrongType, FieldTooLong, FieldBadFormat, FieldNotInList,
+	FieldOutOfRange, FieldConflict, FieldInvalid,
+}
 
 // Error implements error. It names fields only where their names are ours.
 func (e FieldErrors) Error() string {

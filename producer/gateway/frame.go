@@ -122,7 +122,7 @@ func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request, kind body, c 
 	if r.ContentLength > limit {
 		return nil, tooLarge(limit)
 	}
-	if r.ContentLength != 0 || kind != optionalBody {
+	if kind != optionalBody {
 		if err := checkMediaType(r.Header); err != nil {
 			return nil, err
 		}
@@ -144,6 +144,13 @@ func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request, kind body, c 
 			return nil, tooLarge(limit)
 		}
 		return nil, refuse(http.StatusBadRequest, CodeNotJSON, "the body ended early")
+	}
+	// A chunked body shows only now that there is none.
+	if kind == optionalBody && len(c.body) > 0 {
+		if err := checkMediaType(r.Header); err != nil {
+			release()
+			return nil, err
+		}
 	}
 	return release, nil
 }

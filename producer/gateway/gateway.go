@@ -15,7 +15,9 @@ type Gateway struct {
 	keys    *keyring
 	mux     *http.ServeMux
 	metrics metrics
-	people  peopleMetrics
+	// documents are what /openapi.json and /docs serve.
+	documents documents
+	people    peopleMetrics
 	// exchanges are the login codes of the last minutes.
 	exchanges *exchanges
 	// memory is the bytes that bodies may take at once.
@@ -44,6 +46,9 @@ func New(config Config) (*Gateway, error) {
 		exchanges: newExchanges(config.now),
 	}
 	routes := g.routes()
+	if g.documents, err = newDocuments(); err != nil {
+		return nil, err
+	}
 	if g.metrics, err = newMetrics(config.Registerer, routes); err != nil {
 		return nil, err
 	}

@@ -71,7 +71,7 @@ func (g *Gateway) postReplay(w http.ResponseWriter, r *http.Request, c *call) er
 		return wrongState(n.State)
 	}
 	if !e.empty() {
-		if replay.Content, err = g.edited(r.Context(), c.caller, n, e); err != nil {
+		if replay.Content, err = g.edited(r.Context(), c, n, e); err != nil {
 			return err
 		}
 	}
@@ -95,7 +95,7 @@ func (o *object) given(name string) *string {
 }
 
 // edited is what a notification says after an edit, checked as a new one is.
-func (g *Gateway) edited(ctx context.Context, c *caller, n store.Notification, e edit) (*store.Content, error) {
+func (g *Gateway) edited(ctx context.Context, c *call, n store.Notification, e edit) (*store.Content, error) {
 	if !n.DataBlankedAt.IsZero() {
 		switch {
 		case e.data == nil:

@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/producer/template"
@@ -25,19 +27,17 @@ type prepared struct {
 // request is silent, and lets the client check the rest. faults are those that
 // were found while it was read; at is the JSON Pointer to it. The error is a
 // FieldErrors with every bad field, or a Problem.
-func (g *Gateway) prepare(ctx context.Context, c *caller, asked Asked, at string, faults FieldErrors) (prepared, error) {
+func (g *Gateway) prepare(ctx context.Context, c *call, asked Asked, at string, faults FieldErrors) (prepared, error) {
 	p := prepared{Notification: asked.Notification}
 	n := &p.Notification
-	if n.App == "" {
-		n.App = g.config.DefaultApp
+	app, err := g.appOf(c, n.App)
+	if unknown, ok := errors.AsType[FieldErrors](err); ok {
+		return p, faults.and(at, unknown).byField()
 	}
-	if !slices.ContainsFunc(g.config.Apps, func(a App) bool { return a.ID == n.App }) {
-		faults = faults.and(at, FieldErrors{{Field: "/app", Code: FieldNotInList, Reason: "is not an app that is served", Example: g.config.DefaultApp}})
-		return p, faults.byField()
-	}
-	if err := c.mayApp(n.App); err != nil {
+	if err != nil {
 		return p, err
 	}
+	n.App = app
 	if n.TemplateID == "" { // said already
 		return p, faults.byField()
 	}
@@ -52,7 +52,7 @@ func (g *Gateway) prepare(ctx context.Context, c *caller, asked Asked, at string
 		}
 		p.warning = t.Warning
 		faults = faults.and(at, apply(t, n))
-		defaults(n, asked.Waits, t.Policy, c)
+		defaults(n, asked.Waits, t.Policy, c.DefaultWait)
 	}
 	faults = faults.and(at, checked(c.client.Check(*n)))
 	if len(faults) > 0 {
@@ -89,7 +89,7 @@ func apply(t *template.Template, n *producer.Notification) FieldErrors {
 
 // defaults fills in what the request does not say: the template's word comes
 // first, then the producer's.
-func defaults(n *producer.Notification, waits bool, policy template.Policy, c *caller) {
+func defaults(n *producer.Notification, waits bool, policy template.Policy, wait time.Duration) {
 	n.Priority = cmp.Or(n.Priority, policy.Priority)
 	n.Duplicates = cmp.Or(n.Duplicates, policy.Duplicates)
 	n.NoConsent = store.NoConsentPolicy(policy.NoConsent)
@@ -99,7 +99,7 @@ func defaults(n *producer.Notification, waits bool, policy template.Policy, c *c
 	case policy.Wait != nil:
 		n.Wait = *policy.Wait
 	default:
-		n.Wait = c.DefaultWait
+		n.Wait = wait
 	}
 }
 
@@ -181,7 +181,7 @@ func (e FieldErrors) and(at string, more FieldErrors) FieldErrors {
 func refused(err error) error {
 	switch {
 	case errors.Is(err, store.ErrConflict):
-		p := refuse(409, CodeRefConflict, "this ref was used for another notification")
+		p := refuse(http.StatusConflict, CodeRefConflict, "this ref was used for another notification")
 		p.Errors = FieldErrors{{Field: "/ref", Code: FieldConflict, Reason: "was used for another notification"}}
 		return p
 	case errors.As(err, new(task.FieldErrors)):

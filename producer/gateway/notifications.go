@@ -44,7 +44,7 @@ func (g *Gateway) postNotification(w http.ResponseWriter, r *http.Request, c *ca
 	}
 	asked := o.notification()
 	o.end()
-	n, err := g.prepare(r.Context(), c.caller, asked, "", *o.faults)
+	n, err := g.prepare(r.Context(), c, asked, "", *o.faults)
 	if err != nil {
 		return err
 	}
@@ -160,7 +160,7 @@ func (g *Gateway) readItem(r *http.Request, c *call, i int, item value) (produce
 	}
 	asked := o.notification()
 	o.end()
-	n, err := g.prepare(r.Context(), c.caller, asked, at, faults)
+	n, err := g.prepare(r.Context(), c, asked, at, faults)
 	n.ID = c.id(i)
 	return n.Notification, err
 }

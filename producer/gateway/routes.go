@@ -45,5 +45,8 @@ func (g *Gateway) routes() []route {
 
 		{"GET /v1/templates", RightRead, noBody, g.getTemplates},
 		{"GET /v1/apps/{appid}/token", RightToken, noBody, g.getToken},
+
+		{"GET /openapi.json", "", noBody, g.getDocument},
+		{"GET /docs", "", noBody, g.getDocs},
 	}
 }
