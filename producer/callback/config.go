@@ -90,8 +90,8 @@ type Config struct {
 	// come and still settle a doubt. Default: 90 s.
 	InDoubtWait time.Duration
 	// LongTerm tells whether a template is a long-term one. It is called for each
-	// consent and must be quick. Default: none is.
-	LongTerm func(appID, templateID string) bool
+	// consent while WeChat waits for its answer. Default: none is.
+	LongTerm func(ctx context.Context, appID, templateID string) bool
 	// Transport carries forwarded events. Default: one of its own, which honours
 	// HTTPS_PROXY and its like.
 	Transport http.RoundTripper
@@ -113,6 +113,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()
+	}
+	if c.LongTerm == nil {
+		c.LongTerm = func(context.Context, string, string) bool { return false }
 	}
 	if c.Now == nil {
 		c.Now = time.Now

@@ -138,7 +138,7 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, a *app) {
 		h.refuse(w, a, eventUnread, why, err)
 		return
 	}
-	p, err := h.sort(a, root, message, verified)
+	p, err := h.sort(r.Context(), a, root, message, verified)
 	if err != nil {
 		h.refuse(w, a, eventUnread, arrivedMalformed, err)
 		return

@@ -2,9 +2,12 @@ package callback
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -31,6 +34,47 @@ func TestPushRepeated(t *testing.T) {
 	r.wantAnswer("with another one", status, text, 200, "success")
 	r.wantCounts("arrivals", r.handler.metrics.arrived, map[string]float64{"sent/accepted": 2, "sent/duplicate": 4, "sent/ignored": 1})
 	r.wantCounts("effects", r.handler.metrics.applied, map[string]float64{"sent/pending": 2})
+}
+
+// The user's answers count once, by whatever mode and however often they are
+// pushed.
+func TestConsents(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *Config) {
+		c.LongTerm = func(_ context.Context, appID, templateID string) bool {
+			return appID == vectorAppID && templateID == "T-long"
+		}
+	}).start()
+	start := time.Now().Unix() - 60
+	popup := func(after int64, list string) string {
+		return strings.Replace(`{`+headJSON+`,"Event":"subscribe_msg_popup_event","List":`+list+`}`, "1610969440", strconv.FormatInt(start+after, 10), 1)
+	}
+	const one = `{"TemplateId":"T1","SubscribeStatusString":"acceptWithAudio"}`
+	for i, message := range []string{
+		popup(0, `[`+one+`,{"TemplateId":"T-long","SubscribeStatusString":"accept"},{"TemplateId":"T2","SubscribeStatusString":"accept"}]`),
+		popup(1, one),
+		popup(1, one),
+		popup(2, `{"TemplateId":"T3","SubscribeStatusString":"perhaps"}`),
+		strings.ReplaceAll(popup(50, `{"TemplateId":"T2","SubscribeStatusString":"reject"}`), "_popup_", "_change_"),
+	} {
+		status, answer := r.push(vectorAppID, message, i%2 == 0)
+		r.wantAnswer("push", status, answer, 200, "success")
+	}
+	r.wantCounts("arrivals", r.handler.metrics.arrived, map[string]float64{
+		"popup/accepted": 4, "popup/duplicate": 1, "popup/ignored": 1, "change/accepted": 1,
+	})
+	r.wantCounts("effects", r.handler.metrics.applied, map[string]float64{"popup/recorded": 4, "change/recorded": 1})
+	consents, err := r.store.Consents(t.Context(), vectorAppID, "o1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]store.Consent{}
+	for _, c := range consents {
+		got[c.TemplateID] = c
+	}
+	if len(got) != 3 || got["T1"].Balance != 2 || !got["T-long"].LongTerm || got["T2"].Balance != 0 || got["T2"].RefusedAt.IsZero() {
+		t.Errorf("consents %+v", consents)
+	}
 }
 
 // Many pushes at once are all taken, in few transactions.

@@ -1,6 +1,7 @@
 package callback
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -61,7 +62,7 @@ type sorted struct {
 }
 
 // sort makes entries of the inbox of a message.
-func (h *Handler) sort(a *app, root *node, message []byte, verified bool) (sorted, error) {
+func (h *Handler) sort(ctx context.Context, a *app, root *node, message []byte, verified bool) (sorted, error) {
 	kind, events, unknown, err := parseEvents(root)
 	if err != nil {
 		return sorted{}, err
@@ -81,7 +82,7 @@ func (h *Handler) sort(a *app, root *node, message []byte, verified bool) (sorte
 		e.Verified = verified
 		if e.Kind != eventSent {
 			e.Primary = a.ConsentPrimary == ConsentEvent
-			e.LongTerm = h.config.LongTerm != nil && h.config.LongTerm(a.id, e.TemplateID)
+			e.LongTerm = h.config.LongTerm(ctx, a.id, e.TemplateID)
 		}
 		key := e.key(a.id)
 		if seen[key] {
