@@ -15,13 +15,13 @@ import (
 func (p *program) usersCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "users",
-		Short: "Bind users to their openids",
+		Short: "Bind users to their openids, and erase users",
 		Long: "A binding says which openid a user of the company has in an app. An openid belongs\n" +
 			"to one user of an app: binding it again moves it.",
 		GroupID: groupUse,
 	}
 	onlyHolds(cmd)
-	cmd.AddCommand(p.usersBindCommand(), p.usersImportCommand(), p.usersShowCommand())
+	cmd.AddCommand(p.usersBindCommand(), p.usersImportCommand(), p.usersShowCommand(), p.usersEraseCommand())
 	return cmd
 }
 
