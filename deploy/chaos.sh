@@ -2,11 +2,12 @@
 #
 # Breaks a whole deployment under load and counts what is lost: it must be 0.
 #
-#   deploy/chaos.sh          in full: thousands of notifications in each scenario, ten to fifteen minutes
+#   deploy/chaos.sh          in full: thousands of notifications in each scenario, fifteen to twenty minutes
 #   deploy/chaos.sh short    a few scenarios, under a minute
 #   deploy/chaos.sh full workers_killed     one scenario, by a part of its name
 #   deploy/chaos.sh outage   Redis, then PostgreSQL away for five minutes under load, stopped and silent: 25 minutes
 #   deploy/chaos.sh outage 5m Redis_stopped     one of the four, for that long
+#   deploy/chaos.sh asynqmon     press every button of asynqmon's own program, which is fetched, seconds
 #
 # Producer, Redis, two worker processes, PostgreSQL (with fsync) and a simulated
 # WeChat run on spare ports, while one part after the other is killed, wiped,
@@ -35,7 +36,8 @@ main() {
 	-h | --help) sed -n '3,/^$/{s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}" && exit 0 ;;
 	full | short) test="^TestChaos\$/${2:-}" mode=${1:-full} ;;
 	outage) test="^TestOutage\$/${3:-}" outage=${2:-5m} ;;
-	*) die "usage: deploy/chaos.sh [full|short [SCENARIO]] | outage [DURATION [SCENARIO]]" ;;
+	asynqmon) test='^TestAsynqmon$' ;;
+	*) die "usage: deploy/chaos.sh [full|short [SCENARIO]] | outage [DURATION [SCENARIO]] | asynqmon" ;;
 	esac
 	command -v go >/dev/null || die "go is not in PATH; see https://go.dev/doc/install"
 	command -v redis-server >/dev/null || die "redis-server is not in PATH"
@@ -55,6 +57,10 @@ main() {
 	GOFLAGS="$(go env GOFLAGS) -buildvcs=false"
 	export GOFLAGS
 
+	if [[ ${1:-} == asynqmon ]]; then
+		GOBIN=$work go install "github.com/hibiken/asynqmon/cmd/asynqmon@$(go list -m -f '{{.Version}}' github.com/hibiken/asynqmon)"
+		export WXNOTIFY_ASYNQMON=$work/asynqmon
+	fi
 	local began=$SECONDS rc=0
 	go test -count=1 -timeout 45m -v -run "$test" ./cmd/internal/app &
 	wait "$!" || rc=$?

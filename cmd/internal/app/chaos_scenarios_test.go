@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -41,6 +43,8 @@ var scenarios = []scenario{
 	{name: "Redis wiped", short: true, smoke: true, within: rebuildLimit, act: wipeRedis, shown: leavesNothing},
 	{name: "Redis restarted empty", within: rebuildLimit, act: restartRedis, shown: leavesNothing},
 	{name: "Redis on an older copy", within: rebuildLimit, act: setRedisBack, shown: leavesNothing},
+	{name: "Redis frozen past the lease", latency: 300 * time.Millisecond, act: freezeRedisForLong, shown: leavesNothing},
+	{name: "Redis evicts tasks", within: evictionLimit, act: evictRedis, shown: leavesNothing},
 	{name: "PostgreSQL restarted", short: true, act: restartPostgres, shown: leavesNothing},
 	{name: "connections cut", act: breakLinks, shown: leavesDoubts},
 	{name: "WeChat hangs", act: nothingElse, shown: oneDoubtEach, fault: func(i int) simulator.Fault {
@@ -133,6 +137,76 @@ func setRedisBack(c *chaos) (times int) {
 		times++
 	}
 	return times
+}
+
+// asynqLease is how long asynq leases a task, which cannot be changed, with what
+// it lets clocks differ by.
+const asynqLease = 60 * time.Second
+
+// freezeRedisForLong stops Redis until every lease of asynq is over, while calls
+// are in flight whose ends it should be told.
+func freezeRedisForLong(c *chaos) int {
+	c.pause(c.share(0.3))
+	c.freezeRedis()
+	wait(c.t.Context(), asynqLease)
+	c.thawRedis()
+	return 1
+}
+
+// evictionLimit is for tasks that are left without a place in any list: two
+// passes find them, two minutes apart and in an order of their own, and Relay's
+// check misses them after that.
+const evictionLimit = 10 * time.Minute
+
+// evictRedis gives Redis less memory than it uses, and the leave to throw
+// anything away, while the workers stand still: tasks, lists and marks.
+func evictRedis(c *chaos) (times int) {
+	for i := range c.workers {
+		c.terminate(i)
+	}
+	for c.more(c.share(0.2), times) {
+		used := c.redisNumber("memory", "used_memory")
+		evicted := c.redisNumber("stats", "evicted_keys")
+		c.configRedis("maxmemory-policy", "allkeys-lru")
+		c.configRedis("maxmemory", strconv.FormatInt(used*9/10, 10))
+		eventually(c.t, "Redis evicts", func() error {
+			if c.redisNumber("stats", "evicted_keys") == evicted {
+				return errors.New("not yet")
+			}
+			return nil
+		})
+		c.configRedis("maxmemory", "0")
+		c.configRedis("maxmemory-policy", "noeviction")
+		times++
+	}
+	c.t.Logf("%d keys evicted", c.redisNumber("stats", "evicted_keys"))
+	for i := range c.workers {
+		c.spawnWorker(i)
+	}
+	return times
+}
+
+func (c *chaos) configRedis(name, value string) {
+	c.t.Helper()
+	if err := c.rdb.ConfigSet(c.t.Context(), name, value).Err(); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// redisNumber is a number of Redis's INFO.
+func (c *chaos) redisNumber(section, name string) int64 {
+	c.t.Helper()
+	for line := range strings.Lines(c.rdb.Info(c.t.Context(), section).Val()) {
+		if text, ok := strings.CutPrefix(strings.TrimSpace(line), name+":"); ok {
+			n, err := strconv.ParseInt(text, 10, 64)
+			if err != nil {
+				c.t.Fatal(err)
+			}
+			return n
+		}
+	}
+	c.t.Fatalf("INFO %s has no %s", section, name)
+	return 0
 }
 
 // restartPostgres stops the database in both ways.
