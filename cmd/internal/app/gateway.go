@@ -10,6 +10,7 @@ import (
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/producer/callback"
 	"github.com/wxnotify/wxnotify/producer/gateway"
+	"github.com/wxnotify/wxnotify/producer/template"
 	"github.com/wxnotify/wxnotify/store"
 )
 
@@ -140,7 +141,7 @@ func (p *Process) startCallback(ctx context.Context) (*callback.Handler, error) 
 		}
 	}
 	h, err := callback.New(callback.Config{
-		Apps: apps, Store: p.parts.Store, InDoubtWait: cfg.InDoubtWait,
+		Apps: apps, Store: p.parts.Store, InDoubtWait: cfg.InDoubtWait, LongTerm: p.longTerm,
 		Logger: p.parts.Logger.Named("callback"), Registerer: p.Registry,
 	})
 	if err != nil {
@@ -148,4 +149,14 @@ func (p *Process) startCallback(ctx context.Context) (*callback.Handler, error) 
 	}
 	p.stops.add("callback", h.Stop)
 	return h, h.Start(ctx)
+}
+
+// longTerm reports whether the catalog says so of a template.
+func (p *Process) longTerm(ctx context.Context, appID, templateID string) bool {
+	c, err := p.Templates.Catalog(ctx)
+	if err != nil {
+		return false // the store is away: the event comes again
+	}
+	t, faults := c.Resolve(appID, templateID)
+	return len(faults) == 0 && t.Kind == template.KindLongTerm
 }
