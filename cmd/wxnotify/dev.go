@@ -30,9 +30,10 @@ func (p *program) devCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dev",
 		Short: "Try everything in one process, with nothing to install",
-		Long: "dev runs the worker on an embedded Redis, an SQLite file and a simulated WeChat,\n" +
-			"sends sample notifications, shows what became of them, and stays up for you to\n" +
-			"play with. It never talks to the real WeChat, whatever is set.\n\n" +
+		Long: "dev runs the gateway and the worker on an embedded Redis, an SQLite file and a\n" +
+			"simulated WeChat, sends sample notifications, shows what became of them, and\n" +
+			"stays up for you to play with, by HTTP too: it prints an API key. It never talks\n" +
+			"to the real WeChat, whatever is set.\n\n" +
 			"With --data it remembers: started again, it goes on where it stopped, also after\n" +
 			"a kill. The log is in the same directory, unless LOG_LEVEL is set: then it goes\n" +
 			"to stderr.\n\n" +
@@ -74,7 +75,9 @@ func (p *program) devCommand() *cobra.Command {
 
 // onlyLive reports whether a setting's flag means nothing to a dev that brings
 // its own WeChat.
-func onlyLive(flag string) bool { return flag == config.FileFlag || strings.HasPrefix(flag, "wechat-") }
+func onlyLive(flag string) bool {
+	return flag == config.FileFlag || flag == "callback-addr" || strings.HasPrefix(flag, "wechat-")
+}
 
 func (p *program) runDev(cmd *cobra.Command, o devOptions) (err error) {
 	ctx := cmd.Context()
@@ -82,9 +85,13 @@ func (p *program) runDev(cmd *cobra.Command, o devOptions) (err error) {
 	if err != nil {
 		return err
 	}
+	listener, err := devListener(ctx, cfg, o)
+	if err != nil {
+		return err
+	}
 	c := app.DevConfig{
-		Config: cfg, Dir: o.data, Live: o.live,
-		Simulator: simulator.Config{Apps: []simulator.App{simulator.SeedApp()}},
+		Config: cfg, Dir: o.data, Live: o.live, Listener: listener,
+		Simulator: simulator.Config{Apps: []simulator.App{simulator.SeedApp()}, Names: devNames()},
 	}
 	if wasSet(cfg, "LOG_LEVEL") {
 		c.Logger = p.logger(cfg)
@@ -125,7 +132,7 @@ func (p *program) runDevSamples(ctx context.Context, d *app.Dev, cfg *config.Con
 	if o.once {
 		if n := r.differing(); n > 0 {
 			d.Keep()
-			return fmt.Errorf("%d of %d samples did not end as they should; %s is kept for a look", n, len(r.results), d.Dir)
+			return fmt.Errorf("%d of %d samples did not go as they should; %s is kept for a look", n, len(r.results), d.Dir)
 		}
 		return nil
 	}
@@ -181,9 +188,16 @@ func (p *program) devConfig(cmd *cobra.Command, o devOptions) (*config.Config, e
 			return nil, err
 		}
 	}
+	if !o.live && !wasSet(cfg, "IN_DOUBT_WAIT") {
+		cfg.InDoubtWait = devDoubtWait
+	}
 	devAdmin(cfg, o)
 	return cfg, nil
 }
+
+// devDoubtWait is enough for receipts of the simulated WeChat, which come at
+// once, or never, when it forgot the message in a restart.
+const devDoubtWait = 5 * time.Second
 
 // devApp is the app of the simulated WeChat, as settings.
 var devApp = map[string]string{
@@ -195,5 +209,5 @@ var devApp = map[string]string{
 func devBrings(name string, live bool) bool {
 	name = strings.TrimSuffix(name, "_FILE")
 	return name == "REDIS_URL" || name == "DATABASE_URL" ||
-		!live && (strings.HasPrefix(name, "WECHAT_") || name == config.FileEnv)
+		!live && (strings.HasPrefix(name, "WECHAT_") || name == "API_KEYS" || name == "CALLBACK_ADDR" || name == config.FileEnv)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"net"
 
@@ -19,6 +20,24 @@ func devAdmin(cfg *config.Config, o devOptions) {
 	if !wasSet(cfg, "ADMIN_ADDR") && (o.once || !free(cfg.AdminAddr)) {
 		cfg.AdminAddr = anyPort
 	}
+}
+
+// devDoor is where dev's gateway listens when LISTEN_ADDR does not say.
+const devDoor = "127.0.0.1:8080"
+
+// devListener is nil when LISTEN_ADDR says where to listen; otherwise it is on
+// devDoor, or on a free port when that is taken or nobody needs to know it.
+func devListener(ctx context.Context, cfg *config.Config, o devOptions) (net.Listener, error) {
+	if wasSet(cfg, "LISTEN_ADDR") {
+		return nil, nil //nolint:nilnil // there is none to make
+	}
+	var lc net.ListenConfig
+	if !o.once {
+		if l, err := lc.Listen(ctx, "tcp", devDoor); err == nil {
+			return l, nil
+		}
+	}
+	return lc.Listen(ctx, "tcp", anyPort)
 }
 
 // wasSet reports whether a setting came from somewhere else than its default.

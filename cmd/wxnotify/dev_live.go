@@ -38,7 +38,11 @@ func (p *program) runDevLive(ctx context.Context, d *app.Dev, cfg *config.Config
 	if d.LogFile != "" {
 		line(&b, "log", d.LogFile, "")
 	}
-	b.WriteString("\nSend one, with an openid, template and keys of your own\n\n")
+	line(&b, "api", d.GatewayURL+"/docs", "opened by the key below")
+	b.WriteString("\nHand one in by HTTP, with an openid, template and keys of your own\n\n")
+	b.WriteString(curlExample(d, "/v1/notifications", `{"template_id":"TEMPLATE_ID","page":"pages/index/index",`+
+		`"openid":"OPENID","data":{"thing1":"TEXT"}}`))
+	b.WriteString("\nOr as any program with an asynq client does\n\n")
 	b.WriteString(enqueueExample(d, `{"template_id":"TEMPLATE_ID","page":"pages/index/index",`+
 		`"openid":"OPENID","data":{"thing1":"TEXT"}}`))
 	if err := p.print(b.String() + "\n"); err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/cmd/internal/app"
 	"github.com/wxnotify/wxnotify/cmd/internal/config"
+	"github.com/wxnotify/wxnotify/store"
 	"github.com/wxnotify/wxnotify/worker/task"
 	"github.com/wxnotify/wxnotify/worker/wechat/simulator"
 )
@@ -16,7 +17,8 @@ import (
 func (r *devRun) next(keeps bool) string {
 	var b strings.Builder
 	b.WriteString("\nLook at\n")
-	line(&b, "phones", r.d.Simulator.URL+"/_sim/", "what users received")
+	line(&b, "phones", r.d.Simulator.URL+"/_sim/", "what users received, and what they allow")
+	line(&b, "api", r.d.GatewayURL+"/docs", "opened by the key below")
 	console(&b, r.d, r.cfg)
 	for _, s := range r.results {
 		queue, id := task.Queue("", "", s.row.Priority), task.ID(s.row.ID, s.row.Generation)
@@ -29,8 +31,15 @@ func (r *devRun) next(keeps bool) string {
 		line(&b, "log", r.d.LogFile, "")
 	}
 
-	b.WriteString("\nSend one more, as any program with an asynq client does: in this folder, a clone of wxnotify\n" +
-		"(again and again: zhangwei's consent is long-term)\n\n")
+	b.WriteString("\nHand one in by HTTP, by its alias and the names of its fields (again and again: zhangwei's consent is long-term)\n\n")
+	b.WriteString(curlExample(r.d, "/v1/notifications", `{"template_id":"data_report","user_id":"`+zhangWei.id+
+		`","page":"pages/report/list","data":{"report":"设备领用周报","period":"2026年第9周"}}`))
+	if s := r.parked(); s != nil {
+		b.WriteString("\nLet the parked one go: on " + s.user.name + "'s phone press Accept beside 审批结果通知, and it is there within a second; see what became of it\n\n")
+		b.WriteString(curlExample(r.d, "/v1/notifications/"+s.accepted.ID.String(), ""))
+	}
+
+	b.WriteString("\nSend one as any program with an asynq client does: in this folder, a clone of wxnotify\n\n")
 	b.WriteString(enqueueExample(r.d, `{"template_id":"`+simulator.SeedReport+`","page":"pages/report/detail?id=1",`+
 		`"user_id":"`+zhangWei.id+`","data":{"thing1":"设备领用周报","thing2":"2026年第9周"}}`))
 	b.WriteString("\nMake the simulated WeChat refuse the next two calls, then send one more: it is on the phone at the third,\n" +
@@ -42,6 +51,25 @@ func (r *devRun) next(keeps bool) string {
 	}
 	b.WriteString("\n")
 	return b.String()
+}
+
+// parked is the sample that waits for the user; nil when none does any more.
+func (r *devRun) parked() *sampleResult {
+	for _, s := range r.results {
+		if s.parked() && s.row.State == store.Waiting {
+			return s
+		}
+	}
+	return nil
+}
+
+// curlExample is a call of producers' API; without a body it gets.
+func curlExample(d *app.Dev, path, body string) string {
+	text := "  curl -H 'Authorization: Bearer " + d.APIKey + "' " + d.GatewayURL + path
+	if body != "" {
+		text += " \\\n    -H 'Content-Type: application/json' -d '" + body + "'"
+	}
+	return text + "\n"
 }
 
 // hasTask reports whether the embedded Redis, which is new in every process,

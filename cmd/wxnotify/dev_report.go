@@ -19,7 +19,7 @@ func (r *devRun) print() error {
 	if err := r.p.printTable([]string{"NOTIFICATION", "USER", "STATE", "REASON", "ANSWERS", "TRIES", "TOOK", "CHECK"}, rows); err != nil {
 		return err
 	}
-	text := fmt.Sprintf("\n%d of %d samples ended as they should: %s. The simulated WeChat accepted %d in this run.\n",
+	text := fmt.Sprintf("\n%d of %d samples went as they should: %s. The simulated WeChat accepted %d in this run.\n",
 		len(r.results)-r.differing(), len(r.results), statesText(states), r.d.Simulator.State().Accepted)
 	if len(r.left) > 0 {
 		text += fmt.Sprintf("Left open by the run before: %s: %s.\n", count(len(r.left), "notification"), statesText(r.leftStates))
@@ -38,7 +38,7 @@ func statesText(states map[store.State]int) string {
 	return strings.Join(texts, ", ")
 }
 
-// differing counts the samples that did not end as they should.
+// differing counts the samples that did not go as they should.
 func (r *devRun) differing() int {
 	n := 0
 	for _, s := range r.results {
@@ -60,6 +60,9 @@ func (r *sampleResult) cells(start time.Time) []string {
 		if r.row.FinishedAt.Before(start) {
 			check = "ok, earlier"
 		}
+	}
+	if r.parked() && r.row.State == store.Waiting && r.row.UpdatedAt.Before(start) {
+		check = "ok, earlier"
 	}
 	if len(r.faults) > 0 {
 		check = "DIFFERS: " + strings.Join(r.faults, "; ")

@@ -43,6 +43,11 @@ type sampleResult struct {
 	faults []string
 }
 
+// settled reports whether nothing more will happen to the sample by itself.
+func (r *sampleResult) settled() bool {
+	return r.row.State.Final() || r.parked() && r.row.State == store.Waiting
+}
+
 // handedIn reports whether the sample is on its way or at its end.
 func (r *sampleResult) handedIn() bool { return r.accepted.ID != uuid.Nil }
 
@@ -159,7 +164,9 @@ const pollInterval = 50 * time.Millisecond
 // patience is how long the samples may take. The longest is one that a killed
 // process was sending: its lease has to end, which is two calls' time at most,
 // then its doubt, then it is sent again.
-func (r *devRun) patience() time.Duration { return 3*r.cfg.SendTimeout + 45*time.Second }
+func (r *devRun) patience() time.Duration {
+	return 3*r.cfg.SendTimeout + r.cfg.InDoubtWait + 40*time.Second
+}
 
 // wait returns when everything that is due soon has ended, or when that takes
 // too long: then the check tells.
@@ -194,13 +201,13 @@ func (r *devRun) wait(ctx context.Context) error {
 // lookAtSamples reads the samples' rows and returns those that have not ended.
 func (r *devRun) lookAtSamples(ctx context.Context) (open []*sampleResult, err error) {
 	for _, s := range r.results {
-		if !s.handedIn() || s.row.State.Final() {
+		if !s.handedIn() || s.settled() {
 			continue
 		}
 		if s.row, s.attempts, err = r.d.Store.Get(ctx, s.accepted.ID); err != nil {
 			return open, fmt.Errorf("look at a sample: %w", err)
 		}
-		if !s.row.State.Final() {
+		if !s.settled() {
 			open = append(open, s)
 		}
 	}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"time"
+
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/store"
 	"github.com/wxnotify/wxnotify/worker/wechat/simulator"
@@ -19,6 +21,15 @@ var (
 
 	devUsers = []devUser{liLei, hanMeimei, wangFang, zhangWei}
 )
+
+// devNames are the users by openid, as the page of phones shows them.
+func devNames() map[string]string {
+	names := map[string]string{}
+	for _, u := range devUsers {
+		names[u.openID()] = u.id + " " + u.name
+	}
+	return names
+}
 
 // sampleEnd is how a notification ends.
 type sampleEnd struct {
@@ -43,12 +54,13 @@ type sample struct {
 	// rotated: someone else fetches a new token just before.
 	rotated bool
 
+	// want is its end, or where it stays until the user taps.
 	want sampleEnd
 	// answers are those of its calls, when nothing gets between.
 	answers string
 }
 
-// samples are the five notices of an office Mini Program, and four cases that
+// samples are the five notices of an office Mini Program, and five cases that
 // do not go straight. Their content is fixed, because a ref that comes again
 // with other content is refused: whoever changes a sample changes its ref.
 func samples() []sample {
@@ -121,6 +133,14 @@ func samples() []sample {
 				Data: workOrder("GD-88022"),
 			},
 		},
+		{
+			title: "parked: waits for a consent", user: wangFang, refused: true, answers: "43101",
+			want: sampleEnd{state: store.Waiting, reason: store.ReasonNoConsent, errcode: 43101},
+			n: producer.Notification{
+				Ref: "dev-sample-10", TemplateID: simulator.SeedApproval, Page: "pages/approval/detail?id=1019", Wait: 48 * time.Hour,
+				Data: map[string]string{"phrase1": "已通过", "thing2": "年假申请", "name3": "李雷", "time4": "2026年3月2日 15:09"},
+			},
+		},
 	}
 }
 
@@ -143,12 +163,17 @@ func (s sample) notification() producer.Notification {
 	return n
 }
 
+// parked reports whether the sample stays open until the user taps.
+func (s sample) parked() bool { return s.want.state == store.Waiting }
+
 // expected is how the sample has to end, given what became of its calls. After
 // a doubt, which an earlier process left that was killed in mid-call, nobody
 // knows whether WeChat took the message: it is not sent again where duplicates
 // are to be avoided, and a refusal no longer proves anything.
 func (s sample) expected(row store.Notification) sampleEnd {
 	switch {
+	case s.parked() && row.State == store.Sent:
+		return sampleEnd{state: store.Sent} // the user tapped
 	case row.Doubts == 0:
 		return s.want
 	case s.n.Duplicates == store.DuplicatesAvoid:

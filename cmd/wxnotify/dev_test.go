@@ -61,7 +61,7 @@ func TestDevOnce(t *testing.T) {
 			t.Errorf("%s: got %q, want ok", title, check)
 		}
 	}
-	for _, want := range []string{"9 of 9 samples", "7 sent, 2 dead", "accepted 7 in this run", "40001, ok", "43108, ok", "rejected: thing1"} {
+	for _, want := range []string{"10 of 10 samples", "1 waiting, 7 sent, 2 dead", "accepted 7 in this run", "40001, ok", "43108, ok", "rejected: thing1"} {
 		if !strings.Contains(got.stdout, want) {
 			t.Errorf("stdout: %q is missing in\n%s", want, got.stdout)
 		}
@@ -121,7 +121,7 @@ func TestDevFailsWhenASampleDiffers(t *testing.T) {
 	}
 	s.Close()
 	got := shell{}.run(t, "dev", "--once", "--data", dir)
-	if got.code != exitFailed || !strings.Contains(got.stderr, "1 of 9 samples did not end as they should") {
+	if got.code != exitFailed || !strings.Contains(got.stderr, "1 of 10 samples did not go as they should") {
 		t.Errorf("exit code %d, stderr %q", got.code, got.stderr)
 	}
 	for title, check := range checks(t, got.stdout) {

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -76,16 +74,8 @@ func rightNames() string {
 	return strings.Join(names, ", ")
 }
 
-// keyPrefix lets people and secret scanners recognise a key.
-const keyPrefix = "wxn_"
-
-// keyBytes is how many random bytes a key holds.
-const keyBytes = 32
-
 func makeKey(name string, rights []string) newKey {
-	random := make([]byte, keyBytes)
-	rand.Read(random)
-	key := keyPrefix + base64.RawURLEncoding.EncodeToString(random)
+	key := config.NewKey()
 	return newKey{Name: name, Key: key, Hash: config.HashKey(key).String(), Rights: rights}
 }
 

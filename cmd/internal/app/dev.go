@@ -5,19 +5,23 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net"
+	"slices"
+	"strings"
 
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/cmd/internal/config"
 	"github.com/wxnotify/wxnotify/producer"
+	"github.com/wxnotify/wxnotify/producer/callback"
 	"github.com/wxnotify/wxnotify/store/sqlite"
 	"github.com/wxnotify/wxnotify/worker/wechat/simulator"
 )
 
 // DevConfig is what a Dev is made of.
 type DevConfig struct {
-	// Config are the settings. Its Redis and Database are not used; its apps and
-	// API are replaced by the simulated ones, unless Live.
+	// Config are the settings. Its Redis and Database are not used; its apps,
+	// producers, templates and API are replaced by simulated ones, unless Live.
 	Config *config.Config
 	// Dir keeps what is remembered; "" is a temporary directory.
 	Dir string
@@ -26,11 +30,13 @@ type DevConfig struct {
 	// Simulator says what the simulated WeChat is like; its first app is the
 	// default one. Not used when Live.
 	Simulator simulator.Config
+	// Listener is where the gateway listens; nil for LISTEN_ADDR.
+	Listener net.Listener
 	// Logger is nil for a file in Dir.
 	Logger *zap.Logger
 }
 
-// DevProducer is who hands in through Dev.Client.
+// DevProducer is who hands in through Dev.Client and with Dev.APIKey.
 const DevProducer = "dev"
 
 // Dev is the whole program in one process on embedded parts: the wiring is that
@@ -46,21 +52,25 @@ type Dev struct {
 	Store     Store
 	Redis     *EmbeddedRedis
 	Simulator *SimulatorServer // nil when live
+	// GatewayURL is the origin of producers' API, and APIKey opens it with every
+	// right; in Dir it stays the same.
+	GatewayURL, APIKey string
 
 	// Process and Client are there after Start.
 	Process *Process
 	Client  *producer.Client
 
-	cfg    config.Config
-	dir    devDir
-	logger *zap.Logger
-	stops  stops
+	cfg      config.Config
+	dir      devDir
+	logger   *zap.Logger
+	listener net.Listener
+	stops    stops
 }
 
 // OpenDev opens the directory, which fails while another process has it, and
 // starts the embedded parts.
 func OpenDev(ctx context.Context, c DevConfig) (*Dev, error) {
-	d := &Dev{cfg: *c.Config, logger: c.Logger}
+	d := &Dev{cfg: *c.Config, logger: c.Logger, listener: c.Listener}
 	if err := d.open(ctx, c); err != nil {
 		return nil, errors.Join(err, d.Stop(context.WithoutCancel(ctx)))
 	}
@@ -87,10 +97,37 @@ func (d *Dev) open(ctx context.Context, c DevConfig) (err error) {
 		return err
 	}
 	d.stops.add("embedded Redis", d.Redis.Stop)
+	if err := d.openGateway(ctx); err != nil {
+		return err
+	}
 	if c.Live {
 		return nil
 	}
 	return d.simulate(ctx, c.Simulator)
+}
+
+// openGateway binds the address of producers' API, so that what is pushed to it
+// before Start waits for that, and lets DevProducer in.
+func (d *Dev) openGateway(ctx context.Context) (err error) {
+	if d.APIKey, err = d.dir.apiKey(); err != nil {
+		return err
+	}
+	d.cfg.Producers = slices.DeleteFunc(slices.Clone(d.cfg.Producers), func(p config.Producer) bool { return p.Name == DevProducer })
+	d.cfg.Producers = append(d.cfg.Producers, config.Producer{
+		Name: DevProducer, Keys: []config.KeyHash{config.HashKey(d.APIKey)}, Rights: config.Rights,
+	})
+	if d.listener == nil {
+		var lc net.ListenConfig
+		if d.listener, err = lc.Listen(ctx, "tcp", d.cfg.ListenAddr); err != nil {
+			return fmt.Errorf("LISTEN_ADDR: %w", err)
+		}
+	}
+	d.stops.add("gateway's address", func(context.Context) error {
+		_ = d.listener.Close() // the gateway has, if it was started
+		return nil
+	})
+	d.GatewayURL = "http://" + d.listener.Addr().String()
+	return nil
 }
 
 func (d *Dev) openLog() error {
@@ -119,48 +156,50 @@ func (d *Dev) openStore(ctx context.Context) error {
 	return nil
 }
 
-// simulate starts a WeChat and makes its apps the only ones there are. Of the
-// settings only an app's rate is kept: a real token source must not be touched.
+// simulate starts a WeChat and makes its apps the only ones there are; it pushes
+// its events to the gateway, encrypted. Of the settings only an app's rate is
+// kept: a real token source must not be touched.
 func (d *Dev) simulate(ctx context.Context, c simulator.Config) (err error) {
 	if d.Simulator, err = ServeSimulator(ctx, "127.0.0.1:0", c, d.logger); err != nil {
 		return err
 	}
 	d.stops.add("simulator", d.Simulator.Stop)
-	apps := make([]config.App, len(c.Apps))
+	given := d.cfg
+	d.cfg.APIBaseURL, d.cfg.Apps, d.cfg.CallbackAddr, d.cfg.Templates = d.Simulator.URL, nil, "", nil
 	for i, a := range c.Apps {
-		set, _ := d.cfg.App(a.AppID)
-		apps[i] = config.App{
-			AppID: a.AppID, Secret: config.Secret(a.Secret), Default: i == 0, MaxSendRate: set.MaxSendRate,
-			TokenSource:      config.TokenSource{Kind: config.TokenStable},
-			MiniprogramState: config.Formal, Lang: config.LangCN,
+		set, _ := given.App(a.AppID)
+		push := config.Callback{Token: config.Secret(rand.Text()), AESKey: config.Secret(rand.Text() + rand.Text()[:17])}
+		err := d.Simulator.SetCallback(a.AppID, simulator.Callback{
+			URL:   d.GatewayURL + strings.Replace(callback.Pattern, "{appid}", a.AppID, 1),
+			Token: push.Token.Reveal(), AESKey: push.AESKey.Reveal(), Popups: true,
+		})
+		if err != nil {
+			return err
 		}
+		d.cfg.Apps = append(d.cfg.Apps, config.App{
+			AppID: a.AppID, Secret: config.Secret(a.Secret), Default: i == 0, MaxSendRate: set.MaxSendRate,
+			TokenSource: config.TokenSource{Kind: config.TokenStable}, Callback: push, ConsentSource: config.ConsentEvent,
+			MiniprogramState: config.Formal, Lang: config.LangCN,
+		})
+		d.cfg.Templates = append(d.cfg.Templates, devTemplates(a)...)
 	}
-	d.cfg.APIBaseURL, d.cfg.Apps = d.Simulator.URL, apps
 	return nil
 }
 
-// Start lets the worker, Relay and the admin listener run and makes the client.
+// Start lets the worker, the gateway and the admin listener run and makes the
+// client.
 func (d *Dev) Start(ctx context.Context) error {
-	p, err := StartWorker(ctx, Parts{Config: &d.cfg, Store: d.Store, Redis: d.Redis.NewClient, Logger: d.logger})
+	p, err := StartGateway(ctx, Parts{
+		Config: &d.cfg, Store: d.Store, Redis: d.Redis.NewClient, Logger: d.logger, Listener: d.listener,
+	}, true)
 	if err != nil {
 		return err
 	}
 	d.Process = p
 	d.stops.add("process", p.Stop)
 
-	redis := d.Redis.NewClient(sharedTuning())
-	d.stops.add("Redis client", func(context.Context) error { return redis.Close() })
-	def, _ := d.cfg.App("")
-	d.Client, err = producer.New(producer.Config{
-		Redis: redis, Store: d.Store, Producer: DevProducer, DefaultApp: def.AppID,
-		MaxAge: d.cfg.MaxAge, Payload: producer.PayloadMode(d.cfg.TaskPayload), Wake: p.Relay.Wake,
-		Logger: d.logger, Registerer: p.Registry,
-	})
-	if err != nil {
-		return err
-	}
-	d.stops.add("producer", func(context.Context) error { return d.Client.Close() })
-	return nil
+	d.Client, err = p.Client.For(DevProducer)
+	return err
 }
 
 // Keep makes a temporary directory stay after Stop, for someone to look at.

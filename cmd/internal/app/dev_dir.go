@@ -1,7 +1,9 @@
 package app
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -20,6 +22,7 @@ type devDir struct {
 const (
 	devDatabase = "wxnotify.db"
 	devLog      = "dev.log"
+	devKey      = "api_key"
 )
 
 // openDevDir takes path, which is made when it is missing, or a new temporary
@@ -43,6 +46,19 @@ func openDevDir(path string) (devDir, error) {
 }
 
 func (d devDir) file(name string) string { return filepath.Join(d.path, name) }
+
+// apiKey is the directory's API key, which is made when it is missing.
+func (d devDir) apiKey() (string, error) {
+	key, err := os.ReadFile(d.file(devKey))
+	if errors.Is(err, fs.ErrNotExist) {
+		key = []byte(config.NewKey())
+		err = os.WriteFile(d.file(devKey), key, 0o600)
+	}
+	if err != nil {
+		return "", fmt.Errorf("keep an API key: %w", err)
+	}
+	return string(key), nil
+}
 
 // remove deletes a temporary directory and leaves any other.
 func (d devDir) remove() error {

@@ -8,11 +8,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/cmd/internal/app"
 	"github.com/wxnotify/wxnotify/cmd/internal/config"
+	"github.com/wxnotify/wxnotify/producer/template"
 	"github.com/wxnotify/wxnotify/store/sqlite"
 	"github.com/wxnotify/wxnotify/worker/wechat/simulator"
 )
@@ -91,7 +93,7 @@ func TestEmbeddedRedisAsksForItsPassword(t *testing.T) {
 // openDev opens a Dev on dir with a simulated WeChat.
 func openDev(t *testing.T, dir string) (*app.Dev, error) {
 	t.Helper()
-	cfg, err := config.Load(config.Sources{})
+	cfg, err := config.Load(config.Sources{Flags: map[string]string{"listen-addr": "127.0.0.1:0"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,5 +149,45 @@ func TestDevHasItsDirectoryAlone(t *testing.T) {
 	}
 	if err := third.Stop(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A key that was noted down opens the next dev on the same directory too.
+func TestDevKeepsItsKey(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var keys []string
+	for _, dir := range []string{dir, dir, ""} {
+		d, err := openDev(t, dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys = append(keys, d.APIKey)
+		if err := d.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if keys[0] != keys[1] || keys[0] == keys[2] {
+		t.Errorf("keys are the same: %t, %t; want true in a directory, false in another", keys[0] == keys[1], keys[0] == keys[2])
+	}
+}
+
+// The sample templates have one set of aliases and names.
+func TestDevHasTheCatalogOfTheExample(t *testing.T) {
+	t.Parallel()
+	cfg, err := config.Load(config.Sources{Flags: map[string]string{"config": "../../../deploy/config.example.yaml"}, ReadFile: os.ReadFile})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]template.Entry{}
+	for _, e := range cfg.Templates {
+		want[e.TemplateID] = template.Entry{App: "wx", TemplateID: e.TemplateID, Alias: e.Alias, Fields: e.Fields}
+	}
+	got := map[string]template.Entry{}
+	for _, e := range app.DevTemplates(simulator.App{AppID: "wx", Templates: simulator.SeedTemplates()}) {
+		got[e.TemplateID] = e
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-example +dev):\n%s", diff)
 	}
 }

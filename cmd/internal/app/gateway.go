@@ -17,17 +17,16 @@ import (
 // startGateway starts producers' API and WeChat's message push, on one listener
 // or on one each. Their loops run before the listeners accept and end after
 // them.
-func (p *Process) startGateway(ctx context.Context) error {
-	client, err := p.newClient()
-	if err != nil {
+func (p *Process) startGateway(ctx context.Context) (err error) {
+	if p.Client, err = p.newClient(); err != nil {
 		return err
 	}
-	p.stops.add("producer", func(context.Context) error { return client.Close() })
+	p.stops.add("producer", func(context.Context) error { return p.Client.Close() })
 	push, err := p.startCallback(ctx)
 	if err != nil {
 		return err
 	}
-	api, err := gateway.New(p.gatewayConfig(client))
+	api, err := gateway.New(p.gatewayConfig())
 	if err != nil {
 		return err
 	}
@@ -90,10 +89,10 @@ func (p *Process) newClient() (*producer.Client, error) {
 	})
 }
 
-func (p *Process) gatewayConfig(client *producer.Client) gateway.Config {
+func (p *Process) gatewayConfig() gateway.Config {
 	cfg := p.parts.Config
 	c := gateway.Config{
-		DefaultApp: p.defaultApp(), Client: client,
+		DefaultApp: p.defaultApp(), Client: p.Client,
 		Notifications: p.parts.Store, Requests: p.parts.Store, MaxAge: cfg.MaxAge,
 		Users: p.parts.Store, Consents: p.parts.Store, Eraser: p.eraser, Catalog: p.Templates, Logins: p.wechat,
 		Logger: p.parts.Logger.Named("gateway"), Registerer: p.Registry,
@@ -116,6 +115,7 @@ func (p *Process) gatewayConfig(client *producer.Client) gateway.Config {
 func gatewayProducer(q config.Producer) gateway.Producer {
 	made := gateway.Producer{
 		Name: q.Name, Apps: q.Apps, Templates: q.Templates, Rate: float64(q.Rate), DefaultWait: q.Wait,
+		Webhook: webhookSet(q.Webhook),
 	}
 	for _, k := range q.Keys {
 		made.Keys = append(made.Keys, gateway.KeyHash(k))

@@ -38,7 +38,8 @@ type Parts struct {
 // Process is a running process: a worker, a gateway, or both on one Relay, one
 // registry and one admin listener.
 type Process struct {
-	Worker   *worker.Worker // nil in a gateway that sends nothing itself
+	Worker   *worker.Worker   // nil in a gateway that sends nothing itself
+	Client   *producer.Client // of a gateway; For gives one that is a producer's
 	Relay    *producer.Relay
 	Registry *prometheus.Registry
 	// Templates is the current catalog; nil in a process that takes nothing in.

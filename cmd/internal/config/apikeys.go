@@ -1,7 +1,9 @@
 package config
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"regexp"
@@ -14,6 +16,14 @@ type KeyHash [sha256.Size]byte
 
 // HashKey is the hash of a key.
 func HashKey(key string) KeyHash { return sha256.Sum256([]byte(key)) }
+
+// NewKey makes a key of 256 random bits, which begins so that people and secret
+// scanners recognise it.
+func NewKey() string {
+	random := make([]byte, 32)
+	rand.Read(random)
+	return "wxn_" + base64.RawURLEncoding.EncodeToString(random)
+}
 
 // keyHashPrefix begins the text of a hash and names how it is made. A colon here
 // would be read as a mapping in some forms of YAML.
