@@ -23,6 +23,9 @@ type Logins interface {
 // errcode -1: the code may still be good.
 const loginPause = 100 * time.Millisecond
 
+// settingPause is what a client is asked to wait for a person to set something.
+const settingPause = 5 * time.Minute
+
 // login is the answer to a login.
 type login struct {
 	UserID string `json:"user_id"`
@@ -51,7 +54,9 @@ func (g *Gateway) postLogin(w http.ResponseWriter, r *http.Request, c *call) err
 	}
 	app := g.findApp(b.App)
 	if app.Secret == "" {
-		return refuse(http.StatusServiceUnavailable, CodeLoginUnavailable, "this app's secret is not set here, and logins need it")
+		p := refuse(http.StatusServiceUnavailable, CodeLoginUnavailable, "this app's secret is not set here, and logins need it")
+		p.RetryAfter = settingPause
+		return p
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), g.config.Limits.Request)
 	defer cancel()

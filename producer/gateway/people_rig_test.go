@@ -166,7 +166,7 @@ func (p *people) start() {
 	p.must(err)
 	server := httptest.NewServer(p.gateway.Handler())
 	p.Cleanup(server.Close)
-	p.http = server.Client()
+	p.http = newContract(p.T)
 	p.url = server.URL
 }
 
