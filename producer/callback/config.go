@@ -73,8 +73,10 @@ type AppConfig struct {
 	// not cover their content, so they settle no doubt.
 	Plaintext bool
 	// ForwardURL gets the events that are not ours, by POST with the decrypted
-	// body as WeChat wrote it, in the inbox until it answers 2xx: at least once,
-	// given up after some minutes. Default: they are dropped.
+	// body as WeChat wrote it and the headers Wxnotify-App (the appid) and
+	// Wxnotify-Verified (true: the signature covered the body). An event stays in
+	// the inbox until 2xx is answered, so it may come twice and out of order, and
+	// is given up after some five minutes. Default: they are dropped.
 	ForwardURL string
 	// ConsentPrimary is who counts consents. Default: ConsentClient.
 	ConsentPrimary ConsentSource

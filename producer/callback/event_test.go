@@ -188,6 +188,7 @@ func TestParseRefuses(t *testing.T) {
 		"two XML elements":             `<xml></xml><xml></xml>`,
 		"XML and text":                 `<xml></xml>` + sentinel,
 		"a DOCTYPE":                    `<!DOCTYPE xml [<!ENTITY a "` + sentinel + `">]><xml>&a;</xml>`,
+		"a DOCTYPE and no more":        `<!DOCTYPE xml><xml></xml>`,
 		"laughs":                       `<!DOCTYPE l [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;&a;">]><xml><Event>&b;</Event></xml>`,
 		"an entity":                    `<xml><Event>&` + sentinel + `;</Event></xml>`,
 		"a file":                       `<!DOCTYPE x [<!ENTITY f SYSTEM "file:///etc/passwd">]><xml><Event>&f;</Event></xml>`,

@@ -146,10 +146,36 @@ func TestStoreAway(t *testing.T) {
 	}
 }
 
+// A store that hangs does not keep WeChat waiting longer than it waits itself,
+// and what it takes in the end is known when it comes again.
+func TestStoreHangs(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	release := make(chan struct{})
+	var once sync.Once
+	r.store.receive = func() error {
+		once.Do(func() { <-release })
+		return nil
+	}
+	r.start()
+	status, text := r.push(vectorAppID, sentEvent(1), false)
+	r.wantAnswer("while it hangs", status, text, 503, "not now")
+	close(release)
+	r.eventually("the push to be taken", func() error {
+		status, text := r.push(vectorAppID, sentEvent(1), false)
+		if status != 200 {
+			return fmt.Errorf("answered %d %q", status, text)
+		}
+		return nil
+	})
+	r.wantCounts("effects", r.handler.metrics.applied, map[string]float64{"sent/pending": 1})
+}
+
 // Too many waiting requests are sent away at once, without waiting themselves.
 func TestTooManyWait(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
+	r.handler.inbox.runs.Store(true)
 	for range maxWaiting {
 		r.handler.inbox.in <- &delivery{done: make(chan struct{})}
 	}

@@ -22,6 +22,7 @@ func (h *Handler) Start(ctx context.Context) error {
 		return nil
 	}
 	ctx, h.cancel = context.WithCancel(ctx)
+	h.inbox.runs.Store(true)
 	h.loops.Go(func() { h.inbox.run(ctx) })
 	h.loops.Go(func() { h.applier.run(ctx) })
 	h.loops.Go(func() { h.forward.run(ctx) })

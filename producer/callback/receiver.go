@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/wxnotify/wxnotify/store"
@@ -19,7 +20,7 @@ const (
 
 var (
 	errBusy    = fmt.Errorf("%w: too many pushes wait for it", store.ErrUnavailable)
-	errStopped = fmt.Errorf("%w: the callback has stopped", store.ErrUnavailable)
+	errStopped = fmt.Errorf("%w: the callback does not run", store.ErrUnavailable)
 )
 
 // receiver writes pushes into the inbox: what came while the last transaction
@@ -27,6 +28,7 @@ var (
 type receiver struct {
 	store Inbox
 	in    chan *delivery
+	runs  atomic.Bool
 }
 
 // delivery is what one request brought, and the answer.
@@ -44,6 +46,9 @@ func newReceiver(s Inbox) *receiver {
 // put returns when the pushes are in the inbox, and whether each is new. After
 // an error they may be in it all the same: when they come again they are known.
 func (r *receiver) put(ctx context.Context, pushes []store.Push) ([]bool, error) {
+	if !r.runs.Load() {
+		return nil, errStopped
+	}
 	ctx, cancel := context.WithTimeout(ctx, putTimeout)
 	defer cancel()
 	d := &delivery{pushes: pushes, done: make(chan struct{})}
@@ -60,13 +65,14 @@ func (r *receiver) put(ctx context.Context, pushes []store.Push) ([]bool, error)
 	}
 }
 
-// run writes until ctx is done, and then what was taken by then.
+// run writes until ctx is done. What waits then is sent away.
 func (r *receiver) run(ctx context.Context) {
 	for {
 		select {
 		case d := <-r.in:
 			r.write(ctx, r.batch(d))
 		case <-ctx.Done():
+			r.runs.Store(false)
 			for {
 				select {
 				case d := <-r.in:
