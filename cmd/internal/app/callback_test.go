@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -71,6 +72,26 @@ func TestReceipts(t *testing.T) {
 		})
 	}
 	r.wantOnce(all)
+
+	// What the gateway's catalog says of a template is known of its consents.
+	eventually(t, "a long-term consent", func() error {
+		openID := simulator.OpenID(uuid.NewString())
+		if err := r.sim.Accept("", openID, simulator.SeedReport, 1); err != nil {
+			return err
+		}
+		r.awaitSim("the push", func(s simulator.State) bool { return s.Events.Pending == 0 })
+		var consents []store.Consent
+		eventually(t, "the consent", func() (err error) {
+			if consents, err = r.store.Consents(t.Context(), r.app.AppID, openID); err == nil && len(consents) == 0 {
+				err = errors.New("not yet")
+			}
+			return err
+		})
+		if !consents[0].LongTerm {
+			return errors.New("not long-term; the catalog may not be synced yet")
+		}
+		return nil
+	})
 	r.awaitSim("every push is acknowledged", func(s simulator.State) bool { return s.Events.Pending == 0 })
 	if e := r.sim.State().Events; e.Failed > 0 {
 		t.Errorf("%d of %d pushes were not acknowledged", e.Failed, e.Failed+e.Pushed)
