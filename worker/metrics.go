@@ -2,6 +2,7 @@ package worker
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -12,13 +13,23 @@ import (
 // metrics of the worker. Every label set is closed and starts at zero.
 type metrics struct {
 	sends     *prometheus.CounterVec   // app, kind
+	templates *prometheus.CounterVec   // app, template, kind
 	errcodes  *prometheus.CounterVec   // app, errcode
 	outcomes  *prometheus.CounterVec   // app, state, reason
 	latency   *prometheus.HistogramVec // app
+	toSent    *prometheus.HistogramVec // app
+	attempts  *prometheus.HistogramVec // app
 	inFlight  *prometheus.GaugeVec     // app
 	appPaused *prometheus.GaugeVec     // app
 	tokens    *prometheus.CounterVec   // app, kind
+
+	// known are the templates of each app that have a label of their own.
+	known map[string]map[string]bool
 }
+
+// otherTemplate is the label of every template that is not in App.Templates:
+// what producers write there must not make series.
+const otherTemplate = "other"
 
 // otherErrcode is the label of every errcode that is not in the table.
 const otherErrcode = "other"
@@ -28,6 +39,10 @@ func newMetrics(r prometheus.Registerer, apps []App) *metrics {
 		sends: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "wxnotify_worker_sends_total", Help: "Calls of subscribe/send by the kind of their answer.",
 		}, []string{"app", "kind"}),
+		templates: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "wxnotify_worker_template_sends_total",
+			Help: "Calls of subscribe/send by template and kind of their answer; other is a template that was not known when the process started.",
+		}, []string{"app", "template", "kind"}),
 		errcodes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "wxnotify_worker_errcodes_total", Help: "Answers of subscribe/send by errcode; other is one that is not documented.",
 		}, []string{"app", "errcode"}),
@@ -38,6 +53,16 @@ func newMetrics(r prometheus.Registerer, apps []App) *metrics {
 			Name: "wxnotify_worker_send_seconds", Help: "Duration of one call of subscribe/send.",
 			Buckets: []float64{.01, .025, .05, .1, .2, .4, .8, 1.5, 3, 6, 10, 20},
 		}, []string{"app"}),
+		toSent: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "wxnotify_worker_accepted_to_sent_seconds",
+			Help: "Time from acceptance to WeChat's yes, by the database's clock; from when it was due, where that was later and the first attempt was the one.",
+			// From an idle queue to MAX_AGE.
+			Buckets: []float64{.1, .25, .5, 1, 2, 5, 10, 30, 60, 300, 900, 3600, 4 * 3600, 24 * 3600, 72 * 3600},
+		}, []string{"app"}),
+		attempts: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "wxnotify_worker_attempts", Help: "Attempts that a notification had had when it was sent or died of an answer.",
+			Buckets: []float64{1, 2, 3, 5, 8, 13, 21},
+		}, []string{"app"}),
 		inFlight: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "wxnotify_worker_in_flight", Help: "Calls of subscribe/send under way.",
 		}, []string{"app"}),
@@ -47,14 +72,30 @@ func newMetrics(r prometheus.Registerer, apps []App) *metrics {
 		tokens: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "wxnotify_worker_token_failures_total", Help: "Sends that were put off because no access token could be had.",
 		}, []string{"app", "kind"}),
+		known: make(map[string]map[string]bool),
 	}
 	for _, a := range apps {
 		m.zero(a.ID)
+		m.zeroTemplates(a)
 	}
 	if r != nil {
-		r.MustRegister(m.sends, m.errcodes, m.outcomes, m.latency, m.inFlight, m.appPaused, m.tokens)
+		r.MustRegister(m.sends, m.templates, m.errcodes, m.outcomes, m.latency, m.toSent, m.attempts, m.inFlight, m.appPaused, m.tokens)
 	}
 	return m
+}
+
+// zeroTemplates starts the series of an app's templates.
+func (m *metrics) zeroTemplates(a App) {
+	m.known[a.ID] = make(map[string]bool)
+	for _, t := range a.Templates {
+		m.known[a.ID][t] = true
+		for _, k := range wechat.Kinds {
+			m.templates.WithLabelValues(a.ID, t, k.String())
+		}
+	}
+	for _, k := range wechat.Kinds {
+		m.templates.WithLabelValues(a.ID, otherTemplate, k.String())
+	}
 }
 
 func (m *metrics) zero(app string) {
@@ -73,16 +114,22 @@ func (m *metrics) zero(app string) {
 		m.outcomes.WithLabelValues(app, string(store.Dead), string(r))
 	}
 	m.latency.WithLabelValues(app)
+	m.toSent.WithLabelValues(app)
+	m.attempts.WithLabelValues(app)
 	m.inFlight.WithLabelValues(app)
 	m.appPaused.WithLabelValues(app)
 }
 
-func (m *metrics) sent(app string, a answered) {
+func (m *metrics) sent(app, template string, a answered) {
 	kind, code := wechat.KindOK, 0
 	if a.err != nil {
 		kind, code = a.err.Kind, a.err.Code
 	}
 	m.sends.WithLabelValues(app, kind.String()).Inc()
+	if !m.known[app][template] {
+		template = otherTemplate
+	}
+	m.templates.WithLabelValues(app, template, kind.String()).Inc()
 	m.latency.WithLabelValues(app).Observe(a.latency.Seconds())
 	if a.err != nil && code == 0 {
 		return // no errcode was read
@@ -94,7 +141,26 @@ func (m *metrics) sent(app string, a answered) {
 	m.errcodes.WithLabelValues(app, label).Inc()
 }
 
-func (m *metrics) settled(app string, s store.Settlement) { m.outcome(app, s.State, s.Reason) }
+func (m *metrics) settled(n store.Look, s store.Settlement) {
+	m.outcome(n.App, s.State, s.Reason)
+	switch s.State {
+	case store.Sent:
+		m.toSent.WithLabelValues(n.App).Observe((n.Now.Sub(sendableSince(n)) + s.Attempt.Latency).Seconds())
+		m.attempts.WithLabelValues(n.App).Observe(float64(n.Seq))
+	case store.Dead:
+		m.attempts.WithLabelValues(n.App).Observe(float64(n.Seq))
+	case store.Queued, store.Sending, store.Retrying, store.InDoubt, store.Waiting, store.Expired, store.Cancelled:
+	}
+}
+
+// sendableSince is when a claimed notification was accepted, or when it was due
+// if that was later. Later attempts have another due time, so theirs is not it.
+func sendableSince(n store.Look) time.Time {
+	if n.Seq == 1 && n.DueAt.After(n.CreatedAt) {
+		return n.DueAt
+	}
+	return n.CreatedAt
+}
 
 func (m *metrics) moved(app string, v store.Move) { m.outcome(app, v.State, v.Reason) }
 

@@ -280,7 +280,7 @@ func (d *delivery) send(app *app, c *claim, token string) answered {
 		// A Sender that breaks its contract: nobody knows what happened.
 		a.err = &wechat.Error{API: wechat.APISend, Kind: wechat.KindInDoubt, Msg: "no typed error"}
 	}
-	w.metrics.sent(app.ID, a)
+	w.metrics.sent(app.ID, n.TemplateID, a)
 	return a
 }
 
@@ -307,7 +307,7 @@ func (d *delivery) settle(n store.Look, p plan) (next *store.Look, answer error)
 		s = judged(s, settled)
 	}
 	p.log(log, s)
-	w.metrics.settled(n.App, s)
+	w.metrics.settled(n, s)
 	switch s.State {
 	case store.Dead:
 		if s.Class == store.ClassRefused {

@@ -47,6 +47,8 @@ type App struct {
 	// MiniprogramState and Lang are used where the notification has none.
 	MiniprogramState string
 	Lang             string
+	// Templates are those that are counted one by one; all others together.
+	Templates []string
 	// OnlyTo lists user ids and openids that may get messages; everyone else's
 	// end cancelled. Empty means everybody.
 	OnlyTo []string

@@ -53,5 +53,16 @@ func newTokenMetrics(reg prometheus.Registerer, t *Tokens) (*tokenMetrics, error
 		}
 		return t.held.expires.Sub(now).Seconds()
 	})
-	return m, register(reg, obtained, fallbacks, m.refused, m.same, m.cacheErrors, m.mirrorErrors, left)
+	age := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "wxnotify_wechat_token_age_seconds", Help: "How long this process has held its token; 0 when none is held.", ConstLabels: app,
+	}, func() float64 {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		now := t.now()
+		if !t.held.serves(now) {
+			return 0
+		}
+		return now.Sub(t.held.obtained).Seconds()
+	})
+	return m, register(reg, obtained, fallbacks, m.refused, m.same, m.cacheErrors, m.mirrorErrors, left, age)
 }
