@@ -68,7 +68,7 @@ func newGate(app string, queues []string, rdb redis.UniversalClient, l *zap.Logg
 	}
 }
 
-func (g *gate) key() string      { return "wxnotify:gate:" + g.app }
+func (g *gate) key() string      { return gateKey(g.app) }
 func (g *gate) probeKey() string { return "wxnotify:probe:" + g.app }
 
 func pauseKey(queue string) string { return "asynq:{" + queue + "}:paused" }

@@ -87,15 +87,19 @@ func (k newKey) settings() string {
 }
 
 // check loads the lines as the gateway will.
-func (k newKey) check() error {
-	const path = "producers"
+func (k newKey) check() error { return checkSettings("producers[0].", k.settings()) }
+
+// checkSettings loads lines for the file and says what is wrong with them,
+// without the prefix of the settings' names.
+func checkSettings(prefix, lines string) error {
+	const path = "lines"
 	_, err := config.Load(config.Sources{
 		Flags: map[string]string{config.FileFlag: path},
 		ReadFile: func(name string) ([]byte, error) {
 			if name != path {
 				return nil, fs.ErrNotExist
 			}
-			return []byte(k.settings()), nil
+			return []byte(lines), nil
 		},
 	})
 	bad, ok := errors.AsType[*config.Error](err)
@@ -104,7 +108,7 @@ func (k newKey) check() error {
 	}
 	var errs []error
 	for _, f := range bad.Faults {
-		errs = append(errs, fmt.Errorf("%s: %s", strings.TrimPrefix(f.Setting, "producers[0]."), f.Problem))
+		errs = append(errs, fmt.Errorf("%s: %s", strings.TrimPrefix(f.Setting, prefix), f.Problem))
 	}
 	return errors.Join(errs...)
 }

@@ -53,6 +53,7 @@ func (p *program) root() *cobra.Command {
 		p.deadCommand(),
 		p.templatesCommand(),
 		p.keysCommand(),
+		p.adminCommand(),
 		p.configCommand(),
 		p.migrateCommand(),
 		p.doctorCommand(),

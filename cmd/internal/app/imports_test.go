@@ -44,7 +44,10 @@ var allowed = map[string][]string{
 	"producer/webhook":  {"store"},
 	"producer/gateway":  {"producer", "producer/callback", "producer/template", "store", "worker/task", "worker/wechat"},
 
-	"cmd/internal/config": {"producer/template", "store", "worker/task"},
+	"producer/gateway/console":          {"producer", "producer/gateway/console/password", "producer/template", "store", "worker/task"},
+	"producer/gateway/console/password": {},
+
+	"cmd/internal/config": {"producer/gateway/console/password", "producer/template", "store", "worker/task"},
 	"cmd/internal/app":    {anything},
 	"cmd/wxnotify":        {anything},
 }

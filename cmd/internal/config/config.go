@@ -31,7 +31,10 @@ type Config struct {
 	StrictTemplates template.Strict // what becomes of messages with a template that is not known
 
 	AdminAddr     string // health, metrics, console; empty means no listener
-	AdminPassword Secret // of user "admin"; empty means that the console is not served
+	AdminPassword Secret // of the operator AdminName; empty means that there is none
+	// AdminUsers are the console's users of the file. Without any, and without an
+	// AdminPassword, the console is not served.
+	AdminUsers []AdminUser
 
 	Concurrency int           // calls of WeChat in flight per process
 	SendTimeout time.Duration // of one call
@@ -96,6 +99,7 @@ func Load(src Sources) (*Config, error) {
 	l.apps(&d)
 	l.producers(&d)
 	l.templates(&d)
+	l.adminUsers(&d)
 	if len(l.faults) > 0 {
 		return nil, &Error{Faults: l.faults}
 	}

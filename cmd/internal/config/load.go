@@ -92,7 +92,7 @@ func (l *loader) takeEntries(entries []entry) {
 			continue
 		}
 		seen[e.key] = e.line
-		if e.key == appsKey || e.key == producersKey || e.key == templatesKey {
+		if e.key == appsKey || e.key == producersKey || e.key == templatesKey || e.key == adminUsersKey {
 			l.takeItems(e)
 			continue
 		}

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Markdown is the tables of all settings and of the keys of apps, producers
-// and templates, as they stand in the README.
+// Markdown is the tables of all settings and of the keys of apps, producers,
+// templates and users of the console, as they stand in the README.
 func Markdown() string {
 	var b strings.Builder
 	b.WriteString("| setting | default | values | what it does |\n|---|---|---|---|\n")
@@ -20,6 +20,7 @@ func Markdown() string {
 	items(&b, "key of an app in the file", AppDefinitions())
 	items(&b, "key of a producer in the file", ProducerDefinitions())
 	items(&b, "key of a template in the file", TemplateDefinitions())
+	items(&b, "key of a user of the console in the file", AdminUserDefinitions())
 	return b.String()
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wxnotify/wxnotify/producer/gateway/console/password"
 	"github.com/wxnotify/wxnotify/producer/template"
 )
 
@@ -109,14 +110,10 @@ func admin() []setting {
 	return []setting{
 		define("ADMIN_ADDR", "127.0.0.1:9090", emptyMeans, listenAddr(func(c *draft) *string { return &c.AdminAddr }),
 			"Listener for /healthz, /readyz, /metrics and /admin/."),
-		define("ADMIN_PASSWORD", "", secret, secretText(func(c *draft) *Secret { return &c.AdminPassword }, minPassword),
-			"Password of the user `admin`. Without it the console is not served; health and metrics are."),
+		define("ADMIN_PASSWORD", "", secret, secretText(func(c *draft) *Secret { return &c.AdminPassword }, password.MinLength),
+			"Password of the user `admin`, an operator. Without it, and without `admin_users` in the file, the console is not served; health and metrics are."),
 	}
 }
-
-// minPassword is low on purpose: it keeps out the empty and the obvious; the
-// listener is on the loopback unless someone moves it.
-const minPassword = 8
 
 func sending() []setting {
 	return []setting{

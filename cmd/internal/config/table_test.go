@@ -64,7 +64,7 @@ func TestExampleIsComplete(t *testing.T) {
 	for _, d := range config.Definitions() {
 		check(d.Key, d.Default, d.Secret)
 	}
-	for _, d := range slices.Concat(config.AppDefinitions(), config.ProducerDefinitions(), config.TemplateDefinitions()) {
+	for _, d := range slices.Concat(config.AppDefinitions(), config.ProducerDefinitions(), config.TemplateDefinitions(), config.AdminUserDefinitions()) {
 		check(d.Key[strings.LastIndex(d.Key, ".")+1:], d.Default, d.Secret)
 	}
 }
