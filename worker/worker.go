@@ -140,9 +140,10 @@ type Worker struct {
 	drain    context.CancelFunc
 	// sends counts deliveries between their claim and their settlement.
 	sends   sync.WaitGroup
-	running *handlers // of raw tasks
-	away    atomic.Pointer[time.Time]
-	beat    atomic.Int64 // unix seconds of the last turn of the care loop
+	running *handlers                 // of raw tasks
+	away    atomic.Pointer[time.Time] // since when the store does not answer
+	noRedis atomic.Pointer[time.Time] // since when Redis does not answer
+	beat    atomic.Int64              // unix seconds of the last turn of the care loop
 
 	loops    sync.WaitGroup
 	stopLoop context.CancelFunc
@@ -322,10 +323,15 @@ const careTimeout = 5 * time.Second
 
 func (w *Worker) care(ctx context.Context, queues bool) {
 	w.beat.Store(time.Now().Unix())
+	whole := ctx
 	ctx, cancel := context.WithTimeout(ctx, careTimeout)
 	defer cancel()
 	for _, a := range w.apps {
-		if err := a.gate.refresh(ctx); err != nil {
+		err := a.gate.refresh(ctx)
+		if whole.Err() == nil {
+			since(&w.noRedis, err != nil)
+		}
+		if err != nil {
 			w.cfg.Logger.Debug("gate not refreshed", zap.String("app", a.ID), zap.Error(err))
 		}
 	}
@@ -340,13 +346,16 @@ func (w *Worker) care(ctx context.Context, queues bool) {
 	}
 }
 
-func (w *Worker) storeAway(away bool) {
-	if !away {
-		w.away.Store(nil)
+func (w *Worker) storeAway(away bool) { since(&w.away, away) }
+
+// since keeps when something began to last; nil while it does not.
+func since(from *atomic.Pointer[time.Time], lasts bool) {
+	if !lasts {
+		from.Store(nil)
 		return
 	}
 	now := time.Now()
-	w.away.CompareAndSwap(nil, &now)
+	from.CompareAndSwap(nil, &now)
 }
 
 // Degraded is one part that works less than it should.
@@ -357,11 +366,14 @@ type Degraded struct {
 	Since  time.Time `json:"since"`
 }
 
-// Degraded lists paused apps and a store that does not answer.
+// Degraded lists paused apps and what does not answer of store and Redis.
 func (w *Worker) Degraded() []Degraded {
 	var out []Degraded
 	if t := w.away.Load(); t != nil {
 		out = append(out, Degraded{Part: "store", Reason: "does not answer", Since: *t})
+	}
+	if t := w.noRedis.Load(); t != nil {
+		out = append(out, Degraded{Part: "redis", Reason: "does not answer", Since: *t})
 	}
 	for _, a := range w.apps {
 		if p := a.gate.state(); p != nil {
