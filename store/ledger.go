@@ -30,8 +30,8 @@ type LedgerEvent struct {
 	Answer   ConsentAnswer
 	LongTerm bool
 	At       time.Time
-	Counted  bool // it changed the entry
-	Paired   bool // the other source has told of it too
+	Touch    int64 // what Touches was when this acceptance was counted; 0: it was not
+	Paired   bool  // the other source has told of it too
 }
 
 // Recorded is what Ledger.Record did.
@@ -106,6 +106,10 @@ func (l *Ledger) pair(mine *LedgerEvent) bool {
 		if late > ConsentWindow || late < -ConsentSkew {
 			continue
 		}
+		// Nor was it there when all was taken away that was allowed until then.
+		if client.At.Before(l.EmptiedAt) && !popup.At.Before(l.EmptiedAt) {
+			continue
+		}
 		if best < 0 || late.Abs() < least {
 			best, least = i, late.Abs()
 		}
@@ -115,11 +119,9 @@ func (l *Ledger) pair(mine *LedgerEvent) bool {
 	}
 	had := &l.Events[best]
 	had.Paired, mine.Paired = true, true
-	if mine.Source == ConsentPopup && had.Counted {
+	if mine.Source == ConsentPopup {
 		had.At = mine.At // when the user answered, and not when the report came
-		if mine.Answer == ConsentAccept && !mine.LongTerm {
-			l.correct(had)
-		}
+		l.correct(had)
 	}
 	return true
 }
@@ -127,15 +129,22 @@ func (l *Ledger) pair(mine *LedgerEvent) bool {
 // correct takes back an acceptance that was counted when its report came, if it
 // was given before what it allowed was used or withdrawn, as WeChat's event shows.
 func (l *Ledger) correct(had *LedgerEvent) {
+	if had.Touch <= l.EmptiedTouch {
+		return // not counted, or taken away since
+	}
 	switch {
 	case had.At.Before(l.EmptiedAt):
-	case l.Owed > 0 && had.At.Before(l.OwedAt):
+	case l.Owed > 0 && had.At.Before(l.OwedAt) && !had.LongTerm:
 		l.Owed--
 	default:
 		return
 	}
-	had.Counted = false
-	l.Balance = max(l.Balance-1, 0)
+	had.Touch = 0
+	if had.LongTerm {
+		_, l.LongTerm = l.acceptedAfter(l.EmptiedAt)
+	} else {
+		l.Balance = max(l.Balance-1, 0)
+	}
 	l.Touches++
 }
 
@@ -153,7 +162,7 @@ func (l *Ledger) grant(mine *LedgerEvent) Recorded {
 		return Recorded{Result: ConsentStale}
 	}
 	l.Grants++
-	l.Known, mine.Counted = true, true
+	l.Known, mine.Touch = true, l.Touches
 	if mine.LongTerm {
 		l.LongTerm = true
 		return Recorded{Result: ConsentCounted, Release: ReleaseAll}
@@ -164,11 +173,10 @@ func (l *Ledger) grant(mine *LedgerEvent) Recorded {
 
 // refuse notes a refusal in the dialog: it adds nothing and takes nothing.
 func (l *Ledger) refuse(mine *LedgerEvent) ConsentResult {
-	if l.acceptedAfter(mine.At, nil) > 0 || !mine.At.After(l.RefusedAt) {
+	if n, longTerm := l.acceptedAfter(mine.At); n > 0 || longTerm || !mine.At.After(l.RefusedAt) {
 		return ConsentStale
 	}
 	l.RefusedAt = mine.At
-	mine.Counted = true
 	return ConsentCounted
 }
 
@@ -177,8 +185,7 @@ func (l *Ledger) withdraw(mine *LedgerEvent) ConsentResult {
 	if mine.At.Before(l.EmptiedAt) {
 		return ConsentStale
 	}
-	longTerm := false
-	kept := l.acceptedAfter(mine.At, &longTerm)
+	kept, longTerm := l.acceptedAfter(mine.At)
 	if kept == 0 && !longTerm && mine.At.After(l.RefusedAt) {
 		l.RefusedAt = mine.At
 	}
@@ -187,21 +194,27 @@ func (l *Ledger) withdraw(mine *LedgerEvent) ConsentResult {
 	l.Balance = min(l.Balance, kept)
 	l.Touches++
 	l.EmptiedAt, l.EmptiedTouch = mine.At, l.Touches
-	mine.Counted = true
+	l.Owed = 0                // what would pay for it was withdrawn too
+	for i := range l.Events { // what is left was counted after what is gone
+		if had := &l.Events[i]; had.Touch > 0 && had.At.After(mine.At) {
+			l.Touches++
+			had.Touch = l.Touches
+		}
+	}
 	return ConsentCounted
 }
 
-// acceptedAfter is how many acceptances of a one-time template were given after a
-// time and counted. longTerm, if given, is set when there was a long-term one.
-func (l *Ledger) acceptedAfter(at time.Time, longTerm *bool) (n int) {
+// acceptedAfter is how many acceptances of a one-time template that still count
+// were given after a time, and whether there was a long-term one.
+func (l *Ledger) acceptedAfter(at time.Time) (n int, longTerm bool) {
 	for _, had := range l.Events {
 		switch {
-		case had.Answer != ConsentAccept || !had.Counted || !had.At.After(at):
-		case !had.LongTerm:
+		case had.Touch <= l.EmptiedTouch || !had.At.After(at):
+		case had.LongTerm:
+			longTerm = true
+		default:
 			n++
-		case longTerm != nil:
-			*longTerm = true
 		}
 	}
-	return n
+	return n, longTerm
 }

@@ -224,7 +224,7 @@ func lockLedgers(ctx context.Context, tx pgx.Tx, events []store.ConsentEvent) (m
 		return err
 	})
 	b.Queue(`
-		SELECT v.app, v.open_id, v.template_id, v.source, v.key, v.answer, v.long_term, v.at, v.counted, v.paired
+		SELECT v.app, v.open_id, v.template_id, v.source, v.key, v.answer, v.long_term, v.at, v.touch, v.paired
 		FROM unnest($1::text[], $2::text[], $3::text[]) AS e (app, open_id, template_id)
 		JOIN consent_events v ON v.app = e.app AND v.open_id = e.open_id AND v.template_id = e.template_id`,
 		apps, openIDs, templateIDs).Query(func(rows pgx.Rows) error {
@@ -233,7 +233,7 @@ func lockLedgers(ctx context.Context, tx pgx.Tx, events []store.ConsentEvent) (m
 			v store.LedgerEvent
 		)
 		_, err := pgx.ForEachRow(rows, []any{
-			&k.app, &k.openID, &k.templateID, (*string)(&v.Source), &v.Key, (*string)(&v.Answer), &v.LongTerm, &v.At, &v.Counted, &v.Paired,
+			&k.app, &k.openID, &k.templateID, (*string)(&v.Source), &v.Key, (*string)(&v.Answer), &v.LongTerm, &v.At, &v.Touch, &v.Paired,
 		}, func() error {
 			v.At = v.At.UTC()
 			ledgers[k].Events = append(ledgers[k].Events, v)
@@ -260,19 +260,19 @@ func queueLedger(b *pgx.Batch, l *store.Ledger) {
 		nullTime(l.EmptiedAt), l.EmptiedTouch, l.Owed, nullTime(l.OwedAt), l.UpdatedAt)
 	n := len(l.Events)
 	source, key, answer := make([]string, n), make([]string, n), make([]string, n)
-	longTerm, counted, paired := make([]bool, n), make([]bool, n), make([]bool, n)
-	at := make([]time.Time, n)
+	longTerm, paired := make([]bool, n), make([]bool, n)
+	at, touch := make([]time.Time, n), make([]int64, n)
 	for i, v := range l.Events {
 		source[i], key[i], answer[i] = string(v.Source), v.Key, string(v.Answer)
-		longTerm[i], counted[i], paired[i], at[i] = v.LongTerm, v.Counted, v.Paired, v.At
+		longTerm[i], touch[i], paired[i], at[i] = v.LongTerm, v.Touch, v.Paired, v.At
 	}
 	b.Queue(`
-		INSERT INTO consent_events AS v (app, open_id, template_id, source, key, answer, long_term, at, counted, paired, seen_at)
-		SELECT $1, $2, $3, source, key, answer, long_term, at, counted, paired, now()
-		FROM unnest($4::text[], $5::text[], $6::text[], $7::bool[], $8::timestamptz[], $9::bool[], $10::bool[])
-			AS e (source, key, answer, long_term, at, counted, paired)
+		INSERT INTO consent_events AS v (app, open_id, template_id, source, key, answer, long_term, at, touch, paired, seen_at)
+		SELECT $1, $2, $3, source, key, answer, long_term, at, touch, paired, now()
+		FROM unnest($4::text[], $5::text[], $6::text[], $7::bool[], $8::timestamptz[], $9::bigint[], $10::bool[])
+			AS e (source, key, answer, long_term, at, touch, paired)
 		ON CONFLICT (app, open_id, template_id, source, key) DO UPDATE
-		SET at = excluded.at, counted = excluded.counted, paired = excluded.paired
-		WHERE (v.at, v.counted, v.paired) <> (excluded.at, excluded.counted, excluded.paired)`,
-		l.App, l.OpenID, l.TemplateID, source, key, answer, longTerm, at, counted, paired)
+		SET at = excluded.at, touch = excluded.touch, paired = excluded.paired
+		WHERE (v.at, v.touch, v.paired) <> (excluded.at, excluded.touch, excluded.paired)`,
+		l.App, l.OpenID, l.TemplateID, source, key, answer, longTerm, at, touch, paired)
 }

@@ -54,7 +54,8 @@ const sentAfterAllSQL = `
 // store.ConsentSkew.
 //
 // A refusal tells of the time between the claim and now; consents that came
-// meanwhile are left, because they may be younger. A doubt that turns out to be
+// meanwhile are left, because they may be younger. What is taken away had been
+// counted beside a message that was owed. A doubt that turns out to be
 // sent takes nothing off when the entry was emptied after its claim: that message
 // was among what was taken away.
 const ledgerSQL = `
@@ -67,8 +68,11 @@ const ledgerSQL = `
 			emptied_at = CASE WHEN e.refused
 				THEN greatest(c.emptied_at, now() - $23::bigint * interval '1 microsecond') ELSE c.emptied_at END,
 			emptied_touch = CASE WHEN e.refused THEN c.touches + e.touches ELSE c.emptied_touch END,
-			owed = c.owed + CASE WHEN c.long_term THEN 0 ELSE coalesce(greatest(e.sent - c.balance, 0), 0) END,
-			owed_at = CASE WHEN NOT c.long_term AND e.sent > c.balance THEN now() ELSE c.owed_at END,
+			owed = CASE
+				WHEN c.long_term THEN c.owed
+				WHEN e.refused THEN greatest(c.owed - greatest(c.balance - c.grants + e.grants, 0), 0)
+				ELSE c.owed + coalesce(greatest(e.sent - c.balance, 0), 0) END,
+			owed_at = CASE WHEN NOT c.long_term AND NOT e.refused AND e.sent > c.balance THEN now() ELSE c.owed_at END,
 			touches = c.touches + e.touches,
 			updated_at = now()
 		FROM (

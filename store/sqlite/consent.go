@@ -171,7 +171,7 @@ func (t *writeTx) ledger(ctx context.Context, e store.ConsentEvent) (*store.Ledg
 	}
 	l.Consent, l.EmptiedAt, l.OwedAt = r.value(), nullable(emptied), nullable(owed)
 	err = t.rows(ctx, `
-		SELECT source, key, answer, long_term, at, counted, paired
+		SELECT source, key, answer, long_term, at, touch, paired
 		FROM consent_events
 		WHERE app = ? AND open_id = ? AND template_id = ?
 		ORDER BY at, source, key`, key, func(rows *sql.Rows) error {
@@ -179,7 +179,7 @@ func (t *writeTx) ledger(ctx context.Context, e store.ConsentEvent) (*store.Ledg
 			v  store.LedgerEvent
 			at int64
 		)
-		err := rows.Scan(&v.Source, &v.Key, &v.Answer, &v.LongTerm, &at, &v.Counted, &v.Paired)
+		err := rows.Scan(&v.Source, &v.Key, &v.Answer, &v.LongTerm, &at, &v.Touch, &v.Paired)
 		v.At = instant(at)
 		l.Events = append(l.Events, v)
 		return err
@@ -204,11 +204,11 @@ func (t *writeTx) writeLedger(ctx context.Context, l *store.Ledger) error {
 			return err
 		}
 		_, err = t.exec(ctx, `
-			INSERT INTO consent_events (app, open_id, template_id, source, key, answer, long_term, at, counted, paired, seen_at)
+			INSERT INTO consent_events (app, open_id, template_id, source, key, answer, long_term, at, touch, paired, seen_at)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT (app, open_id, template_id, source, key) DO UPDATE
-			SET at = excluded.at, counted = excluded.counted, paired = excluded.paired`,
-			l.App, l.OpenID, l.TemplateID, v.Source, v.Key, v.Answer, v.LongTerm, v.At.UnixMicro(), v.Counted, v.Paired, t.now)
+			SET at = excluded.at, touch = excluded.touch, paired = excluded.paired`,
+			l.App, l.OpenID, l.TemplateID, v.Source, v.Key, v.Answer, v.LongTerm, v.At.UnixMicro(), v.Touch, v.Paired, t.now)
 	}
 	return err
 }

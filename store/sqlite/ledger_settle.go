@@ -71,7 +71,8 @@ func (t *writeTx) judgeSettlement(ctx context.Context, s *store.Settlement) (l s
 // of. What is not known stays so when something is sent.
 //
 // A refusal tells of the time between the claim and now; consents that came
-// meanwhile are left, because they may be younger. A doubt that turns out to be
+// meanwhile are left, because they may be younger. What is taken away had been
+// counted beside a message that was owed. A doubt that turns out to be
 // sent takes nothing off when the entry was emptied after its claim: that message
 // was among what was taken away.
 func (t *writeTx) keepLedger(ctx context.Context, s store.Settlement, l settledEntry) error {
@@ -98,7 +99,10 @@ func (t *writeTx) keepLedger(ctx context.Context, s store.Settlement, l settledE
 			long_term = long_term AND (NOT @refused OR grants > @grants),
 			emptied_at = iif(@refused, max(coalesce(emptied_at, 0), @now - @skew), emptied_at),
 			emptied_touch = iif(@refused, touches + 1, emptied_touch),
-			owed = owed + coalesce(@sent AND NOT @late AND NOT long_term AND balance = 0, 0),
+			owed = CASE
+				WHEN long_term THEN owed
+				WHEN @refused THEN max(owed - max(coalesce(balance, 0) - grants + @grants, 0), 0)
+				ELSE owed + coalesce(@sent AND NOT @late AND balance = 0, 0) END,
 			owed_at = iif(@sent AND NOT @late AND NOT long_term AND balance = 0, @now, owed_at),
 			touches = touches + 1,
 			updated_at = @now

@@ -184,6 +184,8 @@ func Run(t *testing.T, open func(t testing.TB) Store) {
 		"bind and consents":             testBindConsents,
 		"waiting for":                   testWaitingFor,
 		"wake waiting":                  testWakeWaiting,
+		"consent truth":                 testConsentTruth,
+		"wait race":                     testWaitRace,
 		"life":                          testLife,
 		"migrate":                       testMigrate,
 		"schema missing":                testSchemaMissing,
@@ -214,6 +216,8 @@ func Run(t *testing.T, open func(t testing.TB) Store) {
 		"erase in an app":               testEraseScope,
 		"erase addresses":               testEraseAddresses,
 		"erase unread payloads":         testEraseUnread,
+		"erase after a move":            testEraseMoved,
+		"erase forgets":                 testEraseForgets,
 		"erase is checked":              testEraseChecked,
 		"erase keeps the ref":           testEraseRef,
 		"erasures":                      testErasures,
@@ -240,6 +244,7 @@ func RunPair(t *testing.T, open func(t testing.TB) (a, b Store)) {
 	t.Helper()
 	for name, test := range map[string]func(a, b *fixture){
 		"claim race":          testPairClaimRace,
+		"wait race":           testPairWaitRace,
 		"no deadlock":         testPairNoDeadlock,
 		"leader":              testPairLeader,
 		"bind race":           testPairBindRace,

@@ -44,7 +44,8 @@ CREATE TABLE consent_events (
 	answer      text        NOT NULL,
 	long_term   boolean     NOT NULL,
 	at          timestamptz NOT NULL,
-	counted     boolean     NOT NULL,
+	-- What touches of the entry was when it was counted; 0: it was not.
+	touch       bigint      NOT NULL,
 	paired      boolean     NOT NULL,
 	seen_at     timestamptz NOT NULL,
 

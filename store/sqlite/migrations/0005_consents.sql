@@ -38,7 +38,8 @@ CREATE TABLE consent_events (
 	answer      TEXT    NOT NULL,
 	long_term   INTEGER NOT NULL,
 	at          INTEGER NOT NULL,
-	counted     INTEGER NOT NULL,
+	-- What touches of the entry was when it was counted; 0: it was not.
+	touch       INTEGER NOT NULL,
 	paired      INTEGER NOT NULL,
 	seen_at     INTEGER NOT NULL,
 
