@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/google/uuid"
 
 	"github.com/wxnotify/wxnotify/store"
@@ -299,6 +300,94 @@ func testEraseAddresses(f *fixture) {
 	begun := must[store.ErasureBegun](f)(f.BeginErasure(f.ctx, store.Erasure{UserID: erasedUser, Addresses: addresses}))
 	if len(begun.IDs) != 3 || !slices.Contains(begun.IDs, now) || slices.Contains(begun.IDs, first) || slices.Contains(begun.IDs, moved) {
 		f.Errorf("noted %d notifications, want the two to the user and the one to o-now", len(begun.IDs))
+	}
+}
+
+// testEraseMoved: what ended for a former user of an openid does not know it any
+// more, so that erasing the user of now need not look there.
+func testEraseMoved(f *fixture) {
+	f.bind(binding("u-former", erasedOpenID))
+	_, l := f.claim(f.accept(toUser("u-former")))
+	f.mustSettle(settlement(l, store.Sent, "ok"))
+	f.bind(binding(erasedUser, erasedOpenID))
+	f.eraseRows(f.beginErasure(erasedUser).IDs...)
+	if left := must[[]store.Address](f)(f.Addresses(f.ctx, "u-former", nil)); len(left) != 0 {
+		f.Errorf("a row of the former user has the openid: %+v", left)
+	}
+}
+
+// testEraseForgets: what is known by the openid goes too, also without any
+// notification; another's stays.
+func testEraseForgets(f *fixture) {
+	for _, who := range []string{"erased", "other"} {
+		f.bind(binding("u-"+who, "o-"+who))
+		event := store.ConsentEvent{
+			App: testApp, OpenID: "o-" + who, TemplateID: testTemplate, Source: store.ConsentClient, Key: "report-1",
+			Answer: store.ConsentAccept, Primary: true,
+		}
+		must[[]store.ConsentRecorded](f)(f.RecordConsents(f.ctx, []store.ConsentEvent{event}))
+		must[[]store.ReceiptResult](f)(f.RecordReceipts(f.ctx, []store.ReceiptEvent{{
+			App: testApp, OpenID: "o-" + who, TemplateID: testTemplate, MsgID: int64(len(who)), OK: true, At: time.Now(),
+		}}))
+		must[[]bool](f)(f.ReceivePushes(f.ctx, []store.Push{{
+			Key: store.PushKey{byte(len(who))}, App: testApp, Kind: store.PushEvent, Body: []byte("<o-" + who + ">"),
+		}}))
+	}
+	begun := f.beginErasure(erasedUser)
+	f.diff("begun", store.ErasureBegun{Unbound: 1, Consents: 1, Pushes: 2}, begun, cmpopts.EquateEmpty())
+	if left := must[[]store.Consent](f)(f.Consents(f.ctx, testApp, erasedOpenID)); len(left) != 0 {
+		f.Errorf("%d entries left", len(left))
+	}
+	if left := must[[]store.Consent](f)(f.Consents(f.ctx, testApp, "o-other")); len(left) != 1 {
+		f.Errorf("%d entries of another left", len(left))
+	}
+	pushes := must[[]store.Push](f)(f.TakePushes(f.ctx, store.PushEvent, time.Minute, 10))
+	if len(pushes) != 1 || string(pushes[0].Body) != "<o-other>" {
+		f.Errorf("%d pushes left", len(pushes))
+	}
+	// The events are gone as well, or the same report would not count anew.
+	again := must[[]store.ConsentRecorded](f)(f.RecordConsents(f.ctx, []store.ConsentEvent{{
+		App: testApp, OpenID: erasedOpenID, TemplateID: testTemplate, Source: store.ConsentClient, Key: "report-1",
+		Answer: store.ConsentAccept, Primary: true,
+	}}))
+	if again[0].Result != store.ConsentCounted || again[0].Consent.Balance != 1 {
+		f.Errorf("the report of a new user of the phone: %+v", again[0])
+	}
+}
+
+// testEraseStrays: what is told of an openid while its last message is on its way
+// goes when that ended, unless somebody has the openid by then.
+func testEraseStrays(f *fixture) {
+	for _, boundAgain := range []bool{false, true} {
+		f.bind(binding(erasedUser, erasedOpenID))
+		_, l := f.claim(f.accept(toUser(erasedUser)))
+		ids := f.beginErasure(erasedUser).IDs
+		f.eraseRows(ids...)
+		event := store.ConsentEvent{
+			App: testApp, OpenID: erasedOpenID, TemplateID: testTemplate, Source: store.ConsentPopup, Key: "late",
+			Answer: store.ConsentAccept,
+		}
+		must[[]store.ConsentRecorded](f)(f.RecordConsents(f.ctx, []store.ConsentEvent{event}))
+		must[[]bool](f)(f.ReceivePushes(f.ctx, []store.Push{{
+			Key: store.PushKey{1}, App: testApp, Kind: store.PushEvent, Body: []byte("<" + erasedOpenID + ">"),
+		}}))
+		f.mustSettle(settlement(l, store.Sent, "ok"))
+		left := 0
+		if boundAgain {
+			f.bind(binding("u-other", erasedOpenID))
+			left = 1
+		}
+		f.eraseRows(ids...)
+		if got := must[[]store.Consent](f)(f.Consents(f.ctx, testApp, erasedOpenID)); len(got) != left {
+			f.Errorf("bound again: %v: %d entries left", boundAgain, len(got))
+		}
+		again := must[[]store.ConsentRecorded](f)(f.RecordConsents(f.ctx, []store.ConsentEvent{event}))
+		if repeated := again[0].Result == store.ConsentRepeated; repeated != boundAgain {
+			f.Errorf("bound again: %v: the event is known: %v", boundAgain, repeated)
+		}
+		if got := must[[]store.Push](f)(f.TakePushes(f.ctx, store.PushEvent, time.Minute, 10)); len(got) > 0 {
+			f.Errorf("bound again: %v: %d pushes left", boundAgain, len(got))
+		}
 	}
 }
 
