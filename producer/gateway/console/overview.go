@@ -2,12 +2,10 @@ package console
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"slices"
 	"time"
 
-	"github.com/hibiken/asynq"
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/store"
@@ -26,6 +24,8 @@ type overviewPage struct {
 	PerMinute float64       // sent
 	Window    time.Duration
 	Backlog   int
+	Waiting   int
+	Doubts    int
 	Age       time.Duration // of the backlog
 	Apps      []appState
 	Templates []store.TemplatePause
@@ -44,10 +44,11 @@ type appState struct {
 
 // queueState is how a queue is.
 type queueState struct {
-	Name                                      string
-	Pending, Active, Scheduled, Retry, Broken int
-	Latency                                   time.Duration // of the oldest that waits
-	Paused                                    bool
+	Name            string
+	Pending, Active int
+	Retry           int           // for later: retried, or scheduled
+	Latency         time.Duration // of the oldest that is pending
+	Paused          bool
 	// Until is when an automatic pause ends; zero for a person's.
 	Until time.Time
 	By    *store.AuditEntry // who paused it, when that is on record
@@ -68,6 +69,7 @@ func (c *Console) showOverview(v *visit) error {
 	}
 	page.PerMinute = float64(page.Ended.Sent) / overviewWindow.Minutes()
 	page.Backlog = o.Open[store.Queued] + o.Open[store.Retrying]
+	page.Waiting, page.Doubts = o.Open[store.Waiting], o.Open[store.InDoubt]
 	if !o.OldestDue.IsZero() {
 		page.Age = o.Now.Sub(o.OldestDue)
 	}
@@ -106,10 +108,15 @@ func (c *Console) appStates(ctx context.Context) []appState {
 	for _, t := range c.cfg.Tokens() {
 		tokens[t.App] = &t
 	}
+	// Asked about a queue that nothing was ever on, asynq answers with an error.
+	known, queuesErr := c.inspector.Queues()
 	var states []appState
 	for _, app := range c.cfg.Apps {
 		s := appState{ID: app, Token: tokens[app]}
-		err := c.fill(ctx, &s)
+		err := queuesErr
+		if err == nil {
+			err = c.fill(ctx, &s, known)
+		}
 		if err != nil {
 			c.cfg.Logger.Warn("console: Redis did not tell how an app is", zap.String("app", app), zap.Error(err))
 			s.Problem = "Redis does not answer."
@@ -119,12 +126,12 @@ func (c *Console) appStates(ctx context.Context) []appState {
 	return states
 }
 
-func (c *Console) fill(ctx context.Context, s *appState) (err error) {
+func (c *Console) fill(ctx context.Context, s *appState, known []string) (err error) {
 	if s.Pause, err = c.cfg.Pause(ctx, s.ID); err != nil {
 		return err
 	}
 	for _, name := range c.queues(s.ID) {
-		q, err := c.queueState(ctx, name)
+		q, err := c.queueState(ctx, name, slices.Contains(known, name))
 		if err != nil {
 			return err
 		}
@@ -133,16 +140,14 @@ func (c *Console) fill(ctx context.Context, s *appState) (err error) {
 	return nil
 }
 
-func (c *Console) queueState(ctx context.Context, name string) (queueState, error) {
+func (c *Console) queueState(ctx context.Context, name string, known bool) (queueState, error) {
 	q := queueState{Name: name}
-	info, err := c.inspector.GetQueueInfo(name)
-	switch {
-	case errors.Is(err, asynq.ErrQueueNotFound): // nothing was ever on it
-	case err != nil:
-		return q, err
-	default:
-		q.Pending, q.Active, q.Scheduled, q.Retry, q.Broken = info.Pending, info.Active, info.Scheduled, info.Retry, info.Archived
-		q.Latency = info.Latency
+	if known {
+		info, err := c.inspector.GetQueueInfo(name)
+		if err != nil {
+			return q, err
+		}
+		q.Pending, q.Active, q.Retry, q.Latency = info.Pending, info.Active, info.Retry+info.Scheduled, info.Latency
 	}
 	left, err := c.cfg.Redis.PTTL(ctx, pauseKey(name)).Result()
 	if err != nil {
