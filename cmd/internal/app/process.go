@@ -120,6 +120,7 @@ func start(ctx context.Context, parts Parts, sends, listens bool) (_ *Process, e
 		{true, p.startRelay},
 		{true, p.startRetention},
 		{true, p.startEraser},
+		{true, p.startMetrics},
 		{listens, p.startTemplates},
 		{listens, p.startWebhooks},
 		{listens, p.startGateway},

@@ -13,6 +13,7 @@ import (
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/producer/callback"
 	"github.com/wxnotify/wxnotify/producer/gateway"
+	"github.com/wxnotify/wxnotify/producer/gateway/console"
 	"github.com/wxnotify/wxnotify/producer/template"
 	"github.com/wxnotify/wxnotify/producer/webhook"
 	"github.com/wxnotify/wxnotify/store"
@@ -27,6 +28,7 @@ type Store interface {
 	worker.Store
 	ProducerStore
 	CommandStore
+	console.Store
 	Database
 }
 
@@ -61,6 +63,7 @@ type CommandStore interface {
 	BindingStore
 	TemplateStore
 	PushStore
+	OverviewStore
 }
 
 // RecordStore shows what happened to notifications.

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/redis/go-redis/v9"
 
@@ -71,11 +72,13 @@ func (p *Process) otherRedis(key config.RedisKey) redis.UniversalClient {
 
 func (p *Process) startWorker(ctx context.Context) (err error) {
 	cfg := p.parts.Config
+	counted := p.countedTemplates(ctx)
 	apps := make([]worker.App, 0, len(cfg.Apps))
 	for _, a := range cfg.Apps {
 		apps = append(apps, worker.App{
 			ID: a.AppID, Tokens: p.tokens[a.AppID], MaxSendRate: a.MaxSendRate,
 			MiniprogramState: string(a.MiniprogramState), Lang: string(a.Lang), OnlyTo: a.OnlyTo,
+			Templates: counted[a.AppID],
 		})
 	}
 	p.Worker, err = worker.New(worker.Config{
@@ -89,4 +92,26 @@ func (p *Process) startWorker(ctx context.Context) (err error) {
 	}
 	p.stops.add("worker", p.Worker.Stop)
 	return p.Worker.Start(ctx)
+}
+
+// countedTemplates are the templates of each app that have series of their own:
+// those of the file, and those that WeChat listed before this process started.
+// WeChat lets an account have 50.
+func (p *Process) countedTemplates(ctx context.Context) map[string][]string {
+	ids := map[string][]string{}
+	for _, e := range p.parts.Config.Templates {
+		ids[e.App] = append(ids[e.App], e.TemplateID)
+	}
+	ctx, cancel := context.WithTimeout(ctx, readyzTimeout)
+	defer cancel()
+	synced, err := p.parts.Store.Templates(ctx, "")
+	if err != nil {
+		return ids // the store is away; they count together
+	}
+	for _, t := range synced {
+		if !slices.Contains(ids[t.App], t.TemplateID) {
+			ids[t.App] = append(ids[t.App], t.TemplateID)
+		}
+	}
+	return ids
 }
