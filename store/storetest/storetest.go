@@ -218,6 +218,7 @@ func Run(t *testing.T, open func(t testing.TB) Store) {
 		"erase unread payloads":         testEraseUnread,
 		"erase after a move":            testEraseMoved,
 		"erase forgets":                 testEraseForgets,
+		"erase strays":                  testEraseStrays,
 		"erase is checked":              testEraseChecked,
 		"erase keeps the ref":           testEraseRef,
 		"erasures":                      testErasures,
