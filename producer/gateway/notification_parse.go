@@ -2,10 +2,12 @@ package gateway
 
 import (
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/store"
+	"github.com/wxnotify/wxnotify/worker/task"
 )
 
 // Asked is a notification as it was asked for: its template may be an alias, and
@@ -66,6 +68,10 @@ func (o *object) data(name string) map[string]string {
 		if !o.faulty(name) {
 			o.fault(name, FieldRequired, "is required", `{"thing1":"text"}`)
 		}
+		return nil
+	}
+	if len(d.fields) > task.MaxDataKeys {
+		o.fault(name, FieldTooLong, "has more than "+strconv.Itoa(task.MaxDataKeys)+" keys", "")
 		return nil
 	}
 	data := make(map[string]string, len(d.fields))

@@ -33,9 +33,13 @@ func newObject(at string, v value, faults *FieldErrors) *object {
 	return o
 }
 
+// maxFaults is how many faults of one body are told: more than a notification
+// has fields, and few enough that a hostile body has no long answer.
+const maxFaults = 100
+
 // fault notes what is wrong with a field, the first fault of each only.
 func (o *object) fault(name string, code FieldCode, reason, example string) {
-	if o.faulty(name) {
+	if len(*o.faults) >= maxFaults || o.faulty(name) {
 		return
 	}
 	*o.faults = append(*o.faults, FieldError{Field: pointer(o.at, name), Code: code, Reason: reason, Example: example})

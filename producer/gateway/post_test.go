@@ -137,28 +137,44 @@ func TestEveryBadFieldIsNamed(t *testing.T) {
 			"/template_id": FieldWrongType, "/user_id": FieldWrongType, "/data": FieldWrongType, "/page": FieldWrongType,
 			"/wait": FieldWrongType, "/send_at": FieldWrongType, "/ref": FieldWrongType, "/priority": FieldWrongType,
 		}},
-		{"wrong values", `{"template_id":"need_confirm","user_id":"1","openid":"o","data":{"applicant":"","sum":"x","more":1},
+		{
+			"wrong values", `{"template_id":"need_confirm","user_id":"1","openid":"o","data":{"applicant":"","sum":"x","more":1},
 			"priority":"urgent","duplicates":"maybe","lang":"xx","miniprogram_state":"beta","wait":-1,"expires_at":"yesterday","ref":"` + strings.Repeat("r", 200) + `"}`,
 			map[string]FieldCode{
 				"/openid": FieldConflict, "/data/applicant": FieldCode(template.CodeEmpty), "/data/sum": FieldBadFormat,
 				"/data/more": FieldCode(template.CodeUnknownKey),
 				"/priority":  FieldNotInList, "/duplicates": FieldNotInList, "/lang": FieldNotInList, "/miniprogram_state": FieldNotInList,
 				"/wait": FieldOutOfRange, "/expires_at": FieldBadFormat, "/ref": FieldTooLong,
-			}},
-		{"unknown fields", `{"template_id":"need_confirm","user_id":"1","data":{"thing1":{"value":"x","color":"red"},"number2":1},"to":"x","a/b~c":1}`,
-			map[string]FieldCode{"/to": FieldUnknown, "/a~1b~0c": FieldUnknown, "/data/thing1/color": FieldUnknown}},
-		{"twice", `{"template_id":"need_confirm","template_id":"need_confirm","user_id":"1","data":{"thing1":"x","thing1":"y","number2":1}}`,
-			map[string]FieldCode{"/template_id": FieldDuplicate, "/data/thing1": FieldDuplicate}},
-		{"twice under two names", `{"template_id":"need_confirm","user_id":"1","data":{"thing1":"x","申请人":"y","number2":1}}`,
-			map[string]FieldCode{"/data/申请人": FieldCode(template.CodeDuplicateKey)}},
-		{"unknown template", `{"template_id":"nobody","user_id":"1","data":{"thing1":"x"}}`,
-			map[string]FieldCode{"/template_id": FieldCode(template.CodeUnknownTemplate)}},
-		{"unknown app", `{"template_id":"need_confirm","app":"wxnone","user_id":"1","data":{"thing1":"x"}}`,
-			map[string]FieldCode{"/app": FieldNotInList}},
-		{"past", `{"template_id":"need_confirm","user_id":"1","data":{"thing1":"x","number2":1},"expires_at":"2020-01-01T00:00:00Z"}`,
-			map[string]FieldCode{"/expires_at": FieldOutOfRange}},
-		{"too much data", `{"template_id":"need_confirm","user_id":"1","data":{"thing1":"x","number2":1},"page":"` + strings.Repeat("p", 2000) + `"}`,
-			map[string]FieldCode{"/page": FieldTooLong}},
+			},
+		},
+		{
+			"unknown fields", `{"template_id":"need_confirm","user_id":"1","data":{"thing1":{"value":"x","color":"red"},"number2":1},"to":"x","a/b~c":1}`,
+			map[string]FieldCode{"/to": FieldUnknown, "/a~1b~0c": FieldUnknown, "/data/thing1/color": FieldUnknown},
+		},
+		{
+			"twice", `{"template_id":"need_confirm","template_id":"need_confirm","user_id":"1","data":{"thing1":"x","thing1":"y","number2":1}}`,
+			map[string]FieldCode{"/template_id": FieldDuplicate, "/data/thing1": FieldDuplicate},
+		},
+		{
+			"twice under two names", `{"template_id":"need_confirm","user_id":"1","data":{"thing1":"x","申请人":"y","number2":1}}`,
+			map[string]FieldCode{"/data/申请人": FieldCode(template.CodeDuplicateKey)},
+		},
+		{
+			"unknown template", `{"template_id":"nobody","user_id":"1","data":{"thing1":"x"}}`,
+			map[string]FieldCode{"/template_id": FieldCode(template.CodeUnknownTemplate)},
+		},
+		{
+			"unknown app", `{"template_id":"need_confirm","app":"wxnone","user_id":"1","data":{"thing1":"x"}}`,
+			map[string]FieldCode{"/app": FieldNotInList},
+		},
+		{
+			"past", `{"template_id":"need_confirm","user_id":"1","data":{"thing1":"x","number2":1},"expires_at":"2020-01-01T00:00:00Z"}`,
+			map[string]FieldCode{"/expires_at": FieldOutOfRange},
+		},
+		{
+			"too much data", `{"template_id":"need_confirm","user_id":"1","data":{"thing1":"x","number2":1},"page":"` + strings.Repeat("p", 2000) + `"}`,
+			map[string]FieldCode{"/page": FieldTooLong},
+		},
 		{"no object", `[]`, map[string]FieldCode{"": FieldWrongType}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
