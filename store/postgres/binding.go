@@ -109,20 +109,32 @@ func (s *Store) bind(ctx context.Context, bindings []store.Binding) (store.Bound
 			union_id = CASE WHEN excluded.union_id = '' AND b.open_id = excluded.open_id
 				THEN b.union_id ELSE excluded.union_id END
 		WHERE b.suspect OR b.open_id <> excluded.open_id OR excluded.union_id NOT IN ('', b.union_id)`, args...)
+	// OFFSET keeps the search by user from becoming one by id, which would read what
+	// waits for others for the sake of the order.
 	batch.Queue(`
-		WITH woken AS (
-			SELECT n.id
-			FROM notifications n
-			JOIN `+bindingsTable+` ON n.app = v.app AND n.user_id = v.user_id
-			WHERE n.state = 'waiting' AND (n.reason = 'unbound' OR n.reason = 'no_consent' AND n.address <> v.open_id)
-				AND n.expires_at > now() AND (n.wait_until IS NULL OR n.wait_until > now())
-			ORDER BY n.id
-			FOR NO KEY UPDATE OF n
+		WITH found AS MATERIALIZED (
+			SELECT w.id
+			FROM `+bindingsTable+`
+			CROSS JOIN LATERAL (
+				SELECT n.id
+				FROM notifications n
+				WHERE n.app = v.app AND n.user_id = v.user_id AND n.user_id <> '' AND n.state = 'waiting'
+					AND (n.reason = 'unbound' OR n.reason = 'no_consent' AND n.address <> v.open_id)
+					AND n.expires_at > now() AND (n.wait_until IS NULL OR n.wait_until > now())
+				OFFSET 0
+			) AS w
+			ORDER BY w.id
+		), woken AS MATERIALIZED (
+			SELECT w.id, w.state
+			FROM found
+			CROSS JOIN LATERAL (
+				SELECT n.id, n.state FROM notifications n WHERE n.id = found.id FOR NO KEY UPDATE
+			) AS w
 		)
 		UPDATE notifications n
 		SET `+wakeSQL+`
 		FROM woken
-		WHERE n.id = woken.id`, args...)
+		WHERE n.id = woken.id AND woken.state = 'waiting'`, args...)
 	if err := s.run(ctx, &batch); err != nil {
 		return store.Bound{}, err
 	}

@@ -100,7 +100,7 @@ func (s *Store) ExpireOverdue(ctx context.Context, limit int) (int, error) {
 		), waited AS (
 			SELECT id
 			FROM notifications
-			WHERE state = 'waiting' AND reason IN ('unbound', 'no_consent') AND wait_until <= now()
+			WHERE state = 'waiting' AND handover_at IS NULL AND reason IN ('unbound', 'no_consent') AND wait_until <= now()
 			ORDER BY wait_until
 			LIMIT $1
 			FOR NO KEY UPDATE SKIP LOCKED

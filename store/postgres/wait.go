@@ -13,7 +13,8 @@ import (
 
 // releaseOneSQL queues the notification that waits for the consent of $2 and may
 // go first: the newest of the highest priority, or the oldest of that priority if
-// the newest says so. Each is one step into an index. What somebody else holds at
+// the newest says so. Each is one step into an index; the row is then found by its
+// id alone, as in claimSQL. What somebody else holds at
 // this moment does not wait for long, or WakeWaiting finds it.
 const releaseOneSQL = `
 	WITH newest AS (
@@ -42,16 +43,16 @@ const releaseOneSQL = `
 			ORDER BY created_at, id
 			LIMIT 1
 		) AS oldest
-	), woken AS (
-		SELECT id
+	), woken AS MATERIALIZED (
+		SELECT id, state, reason
 		FROM notifications
-		WHERE id = (SELECT id FROM chosen) AND state = 'waiting' AND reason = 'no_consent'
+		WHERE id = (SELECT id FROM chosen)
 		FOR NO KEY UPDATE SKIP LOCKED
 	)
 	UPDATE notifications n
 	SET ` + wakeSQL + `
 	FROM woken
-	WHERE n.id = woken.id`
+	WHERE n.id = woken.id AND woken.state = 'waiting' AND woken.reason = 'no_consent'`
 
 // releaseAllSQL queues at most $4 notifications that wait for the consent of $2.
 const releaseAllSQL = `
@@ -178,7 +179,7 @@ const wakeableSQL = `
 	FROM (
 		SELECT id, reason, app, user_id, address, template_id
 		FROM notifications
-		WHERE state = 'waiting' AND id > $1
+		WHERE state = 'waiting' AND handover_at IS NULL AND id > $1
 		ORDER BY id
 		LIMIT $2
 	) AS n
@@ -186,18 +187,18 @@ const wakeableSQL = `
 
 // wakeFreeSQL queues notifications that wait for nothing any more.
 const wakeFreeSQL = `
-	WITH woken AS (
-		SELECT n.id
-		FROM notifications n
-		WHERE n.id = ANY($1::uuid[]) AND n.state = 'waiting'
-			AND n.expires_at > now() AND (n.wait_until IS NULL OR n.wait_until > now() OR n.reason = 'template_paused')
-		ORDER BY n.id
+	WITH woken AS MATERIALIZED (
+		SELECT id, state, reason, expires_at, wait_until
+		FROM notifications
+		WHERE id = ANY($1::uuid[])
+		ORDER BY id
 		FOR NO KEY UPDATE SKIP LOCKED
 	)
 	UPDATE notifications n
 	SET ` + wakeSQL + `
 	FROM woken
-	WHERE n.id = woken.id`
+	WHERE n.id = woken.id AND woken.state = 'waiting' AND woken.expires_at > now()
+		AND (woken.wait_until IS NULL OR woken.wait_until > now() OR woken.reason = 'template_paused')`
 
 // DeleteConsentEvents deletes events that came longer than age ago, at most limit
 // of them, and returns how many.

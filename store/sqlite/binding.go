@@ -87,7 +87,7 @@ func (t *writeTx) bind(ctx context.Context, b store.Binding) error {
 	_, err = t.exec(ctx, `
 		UPDATE notifications
 		SET `+wakeSQL+`
-		WHERE app = ?2 AND user_id = ?3 AND state = 'waiting'
+		WHERE app = ?2 AND user_id = ?3 AND user_id <> '' AND state = 'waiting'
 			AND (reason = 'unbound' OR reason = 'no_consent' AND address <> ?4)
 			AND expires_at > ?1 AND coalesce(wait_until > ?1, 1)`,
 		t.now, b.App, b.UserID, b.OpenID)

@@ -71,7 +71,7 @@ func (s *Store) WaitingFor(ctx context.Context, app, userID, openID string) (map
 			FROM (
 				SELECT id, template_id
 				FROM notifications
-				WHERE app = ?1 AND user_id = ?2 AND ?2 <> '' AND state = 'waiting' AND reason IN ('unbound', 'no_consent')
+				WHERE app = ?1 AND user_id = ?2 AND user_id <> '' AND state = 'waiting' AND reason IN ('unbound', 'no_consent')
 				LIMIT ?4)
 			UNION
 			SELECT id, template_id

@@ -105,7 +105,7 @@ func (s *Store) ExpireOverdue(ctx context.Context, limit int) (n int, err error)
 			OR id IN (
 				SELECT id
 				FROM notifications
-				WHERE state = 'waiting' AND reason IN ('unbound', 'no_consent') AND wait_until <= ?1
+				WHERE state = 'waiting' AND handover_at IS NULL AND reason IN ('unbound', 'no_consent') AND wait_until <= ?1
 				ORDER BY wait_until
 				LIMIT ?2)`, tx.now, limit)
 		return err

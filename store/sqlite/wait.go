@@ -128,7 +128,7 @@ const wakeableSQL = `
 			ELSE 0
 		END
 	FROM notifications n
-	WHERE n.state = 'waiting' AND n.id > ?1
+	WHERE n.state = 'waiting' AND n.handover_at IS NULL AND n.id > ?1
 	ORDER BY n.id
 	LIMIT ?2`
 
