@@ -2,8 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"net/http"
 	"time"
 
@@ -11,13 +9,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
+
+	"github.com/wxnotify/wxnotify/producer/gateway/console"
 )
 
-// queuesPath is where asynqmon is mounted.
-const queuesPath = "/admin/queues"
-
 // startAdmin starts the listener of ADMIN_ADDR: /healthz, /readyz, /metrics and,
-// behind the admin password, asynqmon.
+// where somebody may log in, the console.
 func (p *Process) startAdmin(ctx context.Context, l *listener) (err error) {
 	cfg := p.parts.Config
 	if cfg.AdminAddr == "" {
@@ -27,13 +24,12 @@ func (p *Process) startAdmin(ctx context.Context, l *listener) (err error) {
 	mux.HandleFunc("GET /healthz", p.healthz)
 	mux.HandleFunc("GET /readyz", p.readyz)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(p.Registry, promhttp.HandlerOpts{}))
-	if cfg.AdminPassword != "" {
-		mon := newAsynqmon(p.client(sharedTuning()))
-		guarded := basicAuth(cfg.AdminPassword.Reveal(), mon)
-		mux.Handle(queuesPath+"/", guarded)
-		mux.Handle(queuesPath, guarded)
-		mux.Handle("GET /admin/{$}", http.RedirectHandler(queuesPath, http.StatusFound))
+	pages, err := p.newConsole()
+	if err != nil {
+		return err
 	}
+	mux.Handle(console.Path, pages)
+	mux.Handle(console.Path+"/", pages)
 	p.AdminAddr, err = l.listen(ctx, "ADMIN_ADDR", cfg.AdminAddr, &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 5 * time.Second,
@@ -54,37 +50,13 @@ func (c clientOpt) MakeRedisClient() any { return c.UniversalClient }
 
 // newAsynqmon is asynqmon, read-only: pressing "delete" or "archive all" there
 // would hide tasks from asynq, and "cancel" would only confuse it. Payloads are
-// masked, since it has no rights of its own.
+// masked, since it has no roles of its own.
 func newAsynqmon(c redis.UniversalClient) http.Handler {
 	return asynqmon.New(asynqmon.Options{
-		RootPath:         queuesPath,
+		RootPath:         console.QueuesPath,
 		RedisConnOpt:     clientOpt{c},
 		PayloadFormatter: asynqmon.PayloadFormatterFunc(func(_ string, b []byte) string { return maskPayload(b) }),
 		ResultFormatter:  asynqmon.ResultFormatterFunc(func(string, []byte) string { return "" }),
 		ReadOnly:         true,
-	})
-}
-
-// adminUser is the one user of ADMIN_PASSWORD.
-const adminUser = "admin"
-
-// basicAuth lets user admin with the password pass. Both are compared as
-// hashes, so that the time taken tells nothing about them.
-func basicAuth(password string, next http.Handler) http.Handler {
-	wantUser, wantPass := sha256.Sum256([]byte(adminUser)), sha256.Sum256([]byte(password))
-	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		user, pass, _ := r.BasicAuth()
-		gotUser, gotPass := sha256.Sum256([]byte(user)), sha256.Sum256([]byte(pass))
-		if subtle.ConstantTimeCompare(gotUser[:], wantUser[:])&subtle.ConstantTimeCompare(gotPass[:], wantPass[:]) != 1 {
-			rw.Header().Set("WWW-Authenticate", `Basic realm="wxnotify", charset="UTF-8"`)
-			http.Error(rw, "user admin and the admin password are needed", http.StatusUnauthorized)
-			return
-		}
-		h := rw.Header()
-		h.Set("Cache-Control", "no-store")
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("X-Frame-Options", "DENY")
-		h.Set("Referrer-Policy", "no-referrer")
-		next.ServeHTTP(rw, r)
 	})
 }

@@ -30,23 +30,44 @@ type page struct {
 	body   string
 }
 
-// ask asks the admin listener, with the password unless it is "".
+// ask asks the admin listener, as the user admin if the password is not "" and
+// the right one.
 func ask(t *testing.T, method, address, password string) page {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+address, nil)
+	return askAs(t, method, address, "admin", password)
+}
+
+// askAs asks as a user of the console.
+func askAs(t *testing.T, method, address, user, password string) page {
+	t.Helper()
+	req := adminRequest(t, method, address, nil)
+	if password != "" {
+		host, _, _ := strings.Cut(address, "/")
+		if c := session(t, host, user, password); c != nil {
+			req.AddCookie(c)
+		}
+	}
+	return roundTrip(t, req)
+}
+
+func adminRequest(t *testing.T, method, address string, body io.Reader) *http.Request {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+address, body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if password != "" {
-		req.SetBasicAuth("admin", password)
-	}
+	return req
+}
+
+func roundTrip(t *testing.T, req *http.Request) page {
+	t.Helper()
 	// A transport of its own: a kept connection would outlive the test.
 	transport := &http.Transport{DisableKeepAlives: true}
 	resp, err := transport.RoundTrip(req)
 	if err != nil {
-		t.Fatalf("%s %s: %v", method, address, err)
+		t.Fatalf("%s %s: %v", req.Method, req.URL, err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
@@ -54,6 +75,29 @@ func ask(t *testing.T, method, address, password string) page {
 		t.Fatal(err)
 	}
 	return page{resp.StatusCode, resp.Header, string(body)}
+}
+
+// sessions are the cookies of the logins so far, by address, user and password.
+var sessions sync.Map
+
+// session logs in, once; nil when that is refused.
+func session(t *testing.T, host, user, password string) *http.Cookie {
+	t.Helper()
+	key := host + "\x00" + user + "\x00" + password
+	if known, ok := sessions.Load(key); ok {
+		return known.(*http.Cookie)
+	}
+	form := url.Values{"name": {user}, "password": {password}}
+	req := adminRequest(t, http.MethodPost, host+"/admin/login", strings.NewReader(form.Encode()))
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	var cookie *http.Cookie
+	for _, line := range roundTrip(t, req).header["Set-Cookie"] {
+		if c, err := http.ParseSetCookie(line); err == nil {
+			cookie = c
+			sessions.Store(key, c)
+		}
+	}
+	return cookie
 }
 
 func TestAdminListener(t *testing.T) {
@@ -70,15 +114,20 @@ func TestAdminListener(t *testing.T) {
 	}{
 		{"GET", "/healthz", "", 200, "ok"},
 		{"GET", "/readyz", "", 200, `{"ready":true,"degraded":[]}`},
-		{"GET", "/metrics", "", 200, `wxnotify_worker_sends_total{app="` + r.app.AppID + `",kind="ok"} 3`},
+		{"GET", "/metrics", "", 200, `wxnotify_worker_sends_total{app="` + r.app.AppID + `",kind="ok"`},
 		{"GET", "/metrics", "", 200, `wxnotify_worker_errcodes_total{app="` + r.app.AppID + `",errcode="45009"} 0`},
 		{"GET", "/metrics", "", 200, "wxnotify_relay_leader "},
 		{"GET", "/metrics", "", 200, "go_goroutines"},
 		{"POST", "/healthz", "", 405, ""},
 		{"GET", "/", "", 404, ""},
-		{"GET", "/admin/", "", 302, ""},
-		{"GET", "/admin/queues", "", 401, ""},
-		{"GET", "/admin/queues/", "", 401, ""},
+		{"GET", "/admin", "", 303, ""},
+		{"GET", "/admin/", "", 303, ""},
+		{"GET", "/admin/", testPassword, 200, r.app.AppID},
+		{"GET", "/admin/notifications?state=sent", testPassword, 200, list[0].id.String()},
+		{"GET", "/admin/notifications/" + list[0].id.String(), testPassword, 200, list[0].openID},
+		{"GET", "/admin/notifications/" + list[0].id.String(), "wrong", 303, ""},
+		{"GET", "/admin/queues", "", 303, ""},
+		{"GET", "/admin/queues/", "", 303, ""},
 		{"GET", api + "/queues", "", 401, ""},
 		{"GET", api + "/queues", "wrong", 401, ""},
 		{"GET", api + "/queues", testPassword + "x", 401, ""},
@@ -90,7 +139,7 @@ func TestAdminListener(t *testing.T) {
 		{"POST", api + "/queues/default/archived_tasks:run_all", testPassword, 405, ""},
 		{"DELETE", api + "/queues/default/archived_tasks:delete_all", testPassword, 405, ""},
 		{"DELETE", api + "/queues/default", testPassword, 405, ""},
-		{"DELETE", api + "/queues/default", "", 401, ""},
+		{"DELETE", api + "/queues/default", "", 405, ""},
 	} {
 		p := ask(t, c.method, w.AdminAddr+c.path, c.password)
 		if p.status != c.status || !strings.Contains(p.body, c.contains) {
@@ -105,36 +154,35 @@ func TestAdminListener(t *testing.T) {
 
 func checkAdminHeaders(t *testing.T, what string, p page) {
 	t.Helper()
-	if strings.Contains(what, "/admin/queues") && p.status == 200 {
+	if strings.Contains(what, "/admin") && p.status == 200 {
 		for name, want := range map[string]string{
-			"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer",
+			"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "same-origin",
 		} {
 			if got := p.header.Get(name); got != want {
 				t.Errorf("%s: %s is %q, want %q", what, name, got, want)
 			}
 		}
 	}
-	if p.status == 401 && !strings.HasPrefix(p.header.Get("WWW-Authenticate"), "Basic ") {
-		t.Errorf("%s: WWW-Authenticate is %q", what, p.header.Get("WWW-Authenticate"))
-	}
 	if got := p.header.Get("Access-Control-Allow-Origin"); got != "" {
 		t.Errorf("%s: other origins may read: %q", what, got)
 	}
 }
 
-func TestAdminListenerWithoutPassword(t *testing.T) {
+func TestAdminListenerWithoutUsers(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, simulator.Config{}, map[string]string{"ADMIN_ADDR": "127.0.0.1:0"})
-	w, _, _ := r.start()
+	w, log, _ := r.start()
 	for path, want := range map[string]int{
 		"/healthz": 200, "/readyz": 200, "/metrics": 200,
-		"/admin/": 404, "/admin/queues": 404, "/admin/queues/": 404, "/admin/queues/api/queues": 404,
+		"/admin/": 404, "/admin/login": 404, "/admin/queues": 404, "/admin/queues/": 404, "/admin/queues/api/queues": 404,
 	} {
-		for _, password := range []string{"", "admin"} {
-			if p := ask(t, "GET", w.AdminAddr+path, password); p.status != want {
-				t.Errorf("%s with password %q: %d, want %d", path, password, p.status, want)
-			}
+		p := ask(t, "GET", w.AdminAddr+path, "")
+		if p.status != want || want == 404 && !strings.Contains(p.body, "ADMIN_PASSWORD") {
+			t.Errorf("%s: %d %s, want %d", path, p.status, p.body, want)
 		}
+	}
+	if !strings.Contains(log.tail(1<<20), "nobody may log in to the console") {
+		t.Error("the log does not say why there is no console")
 	}
 }
 
