@@ -3,8 +3,6 @@ package main
 import (
 	"strings"
 
-	"github.com/hibiken/asynq"
-
 	"github.com/wxnotify/wxnotify/cmd/internal/app"
 	"github.com/wxnotify/wxnotify/cmd/internal/config"
 	"github.com/wxnotify/wxnotify/store"
@@ -21,9 +19,8 @@ func (r *devRun) next(keeps bool) string {
 	line(&b, "api", r.d.GatewayURL+"/docs", "opened by the key below")
 	console(&b, r.d, r.cfg)
 	for _, s := range r.results {
-		queue, id := task.Queue("", "", s.row.Priority), task.ID(s.row.ID, s.row.Generation)
-		if s.want.field != "" && s.handedIn() && r.d.Process.AdminAddr != "" && r.hasTask(queue, id) {
-			line(&b, "", consoleURL(r.d)+"/queues/"+queue+"/tasks/"+id, "the dead letter of the bad field")
+		if s.want.field != "" && s.row.State == store.Dead && r.d.Process.AdminAddr != "" {
+			line(&b, "", consoleURL(r.d)+"notifications/"+s.row.ID.String(), "the dead letter of the bad field")
 		}
 	}
 	line(&b, "data", r.d.Dir, map[bool]string{true: "kept: start again with the same --data to go on", false: "removed at the end; --data DIR keeps it"}[keeps])
@@ -72,15 +69,6 @@ func curlExample(d *app.Dev, path, body string) string {
 	return text + "\n"
 }
 
-// hasTask reports whether the embedded Redis, which is new in every process,
-// has a task.
-func (r *devRun) hasTask(queue, id string) bool {
-	rdb := r.d.Redis.NewClient(config.RedisTuning{ClientName: "wxnotify-dev"})
-	defer rdb.Close() //nolint:errcheck // it was only read
-	_, err := asynq.NewInspectorFromRedisClient(rdb).GetTaskInfo(queue, id)
-	return err == nil
-}
-
 // console adds the lines of the admin listener.
 func console(b *strings.Builder, d *app.Dev, cfg *config.Config) {
 	if d.Process.AdminAddr == "" {
@@ -91,10 +79,10 @@ func console(b *strings.Builder, d *app.Dev, cfg *config.Config) {
 		login = "user admin, password " + cfg.AdminPassword.Reveal()
 	}
 	line(b, "metrics", "http://"+d.Process.AdminAddr+"/metrics", "")
-	line(b, "queues", consoleURL(d), "asynqmon; "+login)
+	line(b, "console", consoleURL(d), login)
 }
 
-func consoleURL(d *app.Dev) string { return "http://" + d.Process.AdminAddr + "/admin/queues" }
+func consoleURL(d *app.Dev) string { return "http://" + d.Process.AdminAddr + "/admin/" }
 
 // line is one thing to look at.
 func line(b *strings.Builder, name, where, what string) {

@@ -26,8 +26,8 @@ func (p *program) gatewayCommand() *cobra.Command {
 			"something that ends TLS.\n\n" +
 			"On SIGTERM it takes nothing new and finishes the requests under way; give it 50\n" +
 			"seconds for that, with a worker SEND_TIMEOUT more.\n\n" +
-			"ADMIN_ADDR serves /healthz, /readyz and /metrics, and asynqmon at\n" +
-			"/admin/queues when ADMIN_PASSWORD is set.",
+			"ADMIN_ADDR serves /healthz, /readyz and /metrics, and the console at /admin/ when\n" +
+			"ADMIN_PASSWORD or admin_users is set.",
 		GroupID: groupRun,
 		Args:    cobra.NoArgs,
 	}

@@ -25,8 +25,8 @@ func (p *program) workerCommand() *cobra.Command {
 			"WeChat and settles every answer in the database. Run as many as you like.\n" +
 			"On SIGTERM it takes nothing new, finishes the calls in flight and writes what\n" +
 			"it knows of them; give it SEND_TIMEOUT and 20 seconds for that.\n\n" +
-			"ADMIN_ADDR serves /healthz, /readyz and /metrics, and asynqmon at\n" +
-			"/admin/queues when ADMIN_PASSWORD is set.",
+			"ADMIN_ADDR serves /healthz, /readyz and /metrics, and the console at /admin/ when\n" +
+			"ADMIN_PASSWORD or admin_users is set.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := p.configFor(cmd, config.RoleWorker)
