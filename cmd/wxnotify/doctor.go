@@ -15,7 +15,7 @@ func (p *program) doctorCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check settings, Redis, database, WeChat and tokens, and say what to do",
-		Long: "doctor asks everything that a worker stands on and says what to do about what it\n" +
+		Long: "doctor asks everything that a worker or a gateway stands on and says what to do about what it\n" +
 			"finds. It sends no message, writes nothing and rotates no token. The exit code is 0\n" +
 			"when nothing failed; warnings are allowed.",
 		GroupID: groupOperate,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -19,6 +20,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/wxnotify/wxnotify/cmd/internal/app"
+	"github.com/wxnotify/wxnotify/store/postgres"
 	"github.com/wxnotify/wxnotify/store/postgres/postgrestest"
 	"github.com/wxnotify/wxnotify/store/tokencache"
 	"github.com/wxnotify/wxnotify/worker/wechat/simulator"
@@ -518,4 +520,41 @@ func TestDoctorSettings(t *testing.T) {
 	}
 	_, found = s.with(map[string]string{"WXNOTIFY_CONFIG": file, "WECHAT_APPID": "", "WECHAT_SECRET": ""}).examine(t)
 	expect(t, found, map[string]string{"app " + s.env["WECHAT_APPID"] + " addressees": "warn: only the 2 of only_to"})
+}
+
+// What a gateway needs beyond a worker: producers, and pushes that come.
+func TestDoctorGateway(t *testing.T) {
+	t.Parallel()
+	s := ward(t)
+	_, found := s.examine(t)
+	expect(t, found, map[string]string{"producers": "skipped: a gateway would not start", "pushes": "skipped: the callback token and AES key are not set"})
+
+	maps.Copy(s.env, map[string]string{
+		"API_KEYS":              "approval:" + strings.Repeat("k", 32) + ",approval:" + strings.Repeat("l", 32),
+		"WECHAT_CALLBACK_TOKEN": "token1", "WECHAT_CALLBACK_AES_KEY": strings.Repeat("A", 43), "WECHAT_CALLBACK_PLAINTEXT": "true",
+	})
+	got, found := s.examine(t)
+	expect(t, found, map[string]string{
+		"producers": "ok: 1 with 2 keys: approval (send, read, users)",
+		"pushes":    "warn: /wechat/callback/" + s.env["WECHAT_APPID"],
+	})
+	if strings.Contains(got.stdout, strings.Repeat("k", 32)) || strings.Contains(got.stdout, "token1") {
+		t.Error("a key or the token is shown")
+	}
+	db, err := postgres.Open(t.Context(), postgres.Config{URL: s.env["DATABASE_URL"]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(db.Close)
+	if err := db.Pushed(t.Context(), s.env["WECHAT_APPID"]); err != nil {
+		t.Fatal(err)
+	}
+	_, found = s.examine(t)
+	expect(t, found, map[string]string{"pushes": "warn: take callback_plaintext out"})
+	delete(s.env, "WECHAT_CALLBACK_PLAINTEXT")
+	_, found = s.examine(t)
+	expect(t, found, map[string]string{"pushes": "ok: the last verified push came at 2"})
+	s.env["WECHAT_CALLBACK_AES_KEY"] = "short"
+	_, found = s.examine(t)
+	expect(t, found, map[string]string{"settings": "fail: must be the EncodingAESKey of WeChat's console: 43 letters and digits"})
 }

@@ -75,6 +75,7 @@ func NewDoctor(cfg *config.Config, logger *zap.Logger) *Doctor {
 		d.groups = append(d.groups, redisChecks(shared, cfg.Redis.String()))
 	}
 	d.groups = append(d.groups, d.databaseChecks(cfg, logger))
+	d.groups = append(d.groups, group{{"producers", func(context.Context) Result { return checkProducers(cfg) }}})
 	d.groups = append(d.groups, wechatChecks(cfg.APIBaseURL))
 	for _, a := range cfg.Apps {
 		d.groups = append(d.groups, d.appChecks(cfg, a, shared, logger)...)

@@ -83,18 +83,20 @@ func (d *Doctor) appChecks(cfg *config.Config, a config.App, shared redis.Univer
 		t.foreign = tokencache.NewForeign(d.redis(key.Redis), key.Key)
 	}
 	prefix := "app " + a.AppID + " "
+	pushes := group{{prefix + "pushes", pushCheck(cfg, a, logger)}}
 	if a.Secret == "" {
-		return []group{unset(prefix+"token", "its secret")}
+		return []group{unset(prefix+"token", "its secret"), pushes}
 	}
 	var err error
 	t.client, err = wechat.New(wechat.Config{BaseURL: cfg.APIBaseURL, MaxConns: 1, Timeout: checkTimeout, Logger: logger})
 	if err != nil {
-		return []group{{{prefix + "token", func(context.Context) Result { return fail(shortErr(err), "correct WECHAT_API_BASE_URL") }}}}
+		return []group{{{prefix + "token", func(context.Context) Result { return fail(shortErr(err), "correct WECHAT_API_BASE_URL") }}}, pushes}
 	}
 	d.stops.add("WeChat client", func(context.Context) error { t.client.Close(); return nil })
 	return []group{
 		{{prefix + "token", t.obtain}, {prefix + "templates", t.templates}},
 		{{prefix + "addressees", func(context.Context) Result { return addressees(a) }}},
+		pushes,
 	}
 }
 
