@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
 	"github.com/wxnotify/wxnotify/producer"
@@ -354,6 +355,26 @@ func TestEraseBrokenOff(t *testing.T) {
 			p.wantNowhere(v)
 		})
 	}
+}
+
+// Without Redis nothing is said to be erased; what was erased by then stays so.
+func TestEraseQueueAway(t *testing.T) {
+	t.Parallel()
+	p := onePeople(t)
+	v := newVictim()
+	p.send(v)
+	here := p.eraser.cfg.Redis
+	away := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", MaxRetries: -1})
+	defer func() { _ = away.Close() }()
+	p.eraser.cfg.Redis = away
+	p.want("away", p.do(keyAll, "DELETE", "/v1/users/"+v.user, nil), 503, CodeUnavailable)
+	if !strings.Contains(p.logged(), "user not erased completely") || strings.Contains(p.logged(), "user erased") {
+		t.Error("not said in the log")
+	}
+	p.eraser.cfg.Redis = here
+	p.erase(v)
+	p.wantNowhere(v)
+	p.leaks(v.texts()...)
 }
 
 // breakingStore fails at one step.

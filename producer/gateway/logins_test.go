@@ -38,8 +38,8 @@ func TestLogin(t *testing.T) {
 		}
 
 		// An openid belongs to who logged in last.
-		a = p.want("another user", p.do(keyAll, "POST", "/v1/logins", map[string]any{"user_id": 4711, "code": p.code(p.app, "phone-1")}), 200, "")
-		p.wantJSON("another user", a, `{"user_id":"4711","openid":"`+openID+`"}`)
+		a = p.want("another user", p.do(keyAll, "POST", "/v1/logins", map[string]any{"user_id": 471100004711, "code": p.code(p.app, "phone-1")}), 200, "")
+		p.wantJSON("another user", a, `{"user_id":"471100004711","openid":"`+openID+`"}`)
 		if _, err := p.store.Resolve(p.Context(), p.app, "u-1"); err == nil {
 			p.Error("the former user is still bound")
 		}
@@ -52,9 +52,9 @@ func TestLogin(t *testing.T) {
 
 		// Another app is another binding.
 		a = p.want("another app", p.do(keyAll, "POST", "/v1/logins",
-			map[string]any{"user_id": "4711", "code": p.code(p.other, "phone-2"), "app": p.other}), 200, "")
-		p.wantJSON("another app", a, `{"user_id":"4711","openid":"`+simulator.OpenID("phone-2")+`"}`)
-		found, err := p.store.Bindings(p.Context(), "4711")
+			map[string]any{"user_id": "471100004711", "code": p.code(p.other, "phone-2"), "app": p.other}), 200, "")
+		p.wantJSON("another app", a, `{"user_id":"471100004711","openid":"`+simulator.OpenID("phone-2")+`"}`)
+		found, err := p.store.Bindings(p.Context(), "471100004711")
 		if err != nil || len(found) != 2 {
 			p.Errorf("%d bindings, %v", len(found), err)
 		}
@@ -65,7 +65,7 @@ func TestLogin(t *testing.T) {
 		if len(sessions) != 3 {
 			p.Fatalf("WeChat gave %d session keys", len(sessions))
 		}
-		p.leaks(append(sessions, openID, "u-1", "4711", "union-1", simulator.SeedApp().Secret)...)
+		p.leaks(append(sessions, openID, "u-1", "471100004711", "union-1", simulator.SeedApp().Secret)...)
 		for _, key := range sessions {
 			if strings.Contains(p.answers.String(), key) {
 				p.Error("a session key left the process")

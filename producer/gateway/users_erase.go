@@ -1,8 +1,20 @@
 package gateway
 
 import (
+	"context"
+	"errors"
 	"net/http"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/wxnotify/wxnotify/store"
 )
+
+// eraseTimeout bounds the erasure of one user: looking twice through some
+// millions of tasks in Redis. It ends before the server gives up writing the
+// answer.
+const eraseTimeout = 65 * time.Second
 
 // erasedUser is the answer to an erasure. What is still on its way is blanked
 // when it ends, without another request.
@@ -16,7 +28,8 @@ type erasedUser struct {
 	Tasks     int `json:"tasks"`     // tasks taken out of the queues
 }
 
-// deleteUser erases a user in the apps that the caller may see.
+// deleteUser erases a user in the apps that the caller may see. What was begun goes
+// on when the caller hangs up.
 func (g *Gateway) deleteUser(w http.ResponseWriter, r *http.Request, c *call) error {
 	userID, err := pathUser(r)
 	if err != nil {
@@ -26,9 +39,18 @@ func (g *Gateway) deleteUser(w http.ResponseWriter, r *http.Request, c *call) er
 	if len(c.Apps) > 0 {
 		apps = c.Apps
 	}
-	erased, err := g.config.Eraser.Erase(r.Context(), EraseRequest{UserID: userID, Apps: apps, By: c.Name})
-	if err != nil {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), eraseTimeout)
+	defer cancel()
+	erased, err := g.config.Eraser.Erase(ctx, EraseRequest{UserID: userID, Apps: apps, By: c.Name})
+	switch {
+	case errors.Is(err, store.ErrUnavailable):
 		return err
+	case err != nil:
+		g.config.Logger.Warn("user not erased completely: the queue is away, or too long", zap.String("by", c.Name), zap.Error(err))
+		p := refuse(http.StatusServiceUnavailable, CodeUnavailable,
+			"the queue does not answer, or is too long to look through in one request; repeat the request, or use wxnotify users erase")
+		p.RetryAfter = retryAfter
+		return p
 	}
 	writeJSON(w, http.StatusOK, erasedUser(erased))
 	return nil
