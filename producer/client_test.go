@@ -33,7 +33,7 @@ func TestSendWritesTheRowAndThenTheTask(t *testing.T) {
 		want := store.Notification{
 			ID: a.ID, App: app, Producer: "oa", Ref: "order-7", ContentHash: row.ContentHash,
 			TemplateID: n.TemplateID, Page: n.Page, UserID: n.UserID, Data: n.Data, Lang: "en_US",
-			Priority: store.Critical, Duplicates: store.DuplicatesAllow,
+			Priority: store.Critical, Duplicates: store.DuplicatesAllow, NoConsent: store.NoConsentSend, ReleaseOrder: store.ReleaseNewest,
 			State: store.Queued, Receipt: store.ReceiptNone, Generation: 1,
 			DueAt: row.DueAt, ExpiresAt: row.DueAt.Add(time.Hour), HandoverAt: row.DueAt.Add(store.HandoverGrace),
 			CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt, Payload: row.Payload,
