@@ -97,16 +97,31 @@ func (c *Console) readBulk(v *visit) (*bulk, error) {
 			return nil, badRequest("Nothing is selected, or too much.")
 		}
 	case "all":
-		// What dies while this goes on was not looked at by anybody.
-		if b.filter.Until.IsZero() {
-			b.filter.Until = c.cfg.Now()
-			b.Form.Set("until", b.filter.Until.Format(time.RFC3339))
+		if err := c.limit(v, b); err != nil {
+			return nil, err
 		}
 	default:
 		return nil, badRequest("The form is incomplete.")
 	}
 	b.readChange(q)
 	return b, nil
+}
+
+// limit keeps out what is accepted while a bulk goes on: nobody has looked at
+// it. The limit is by the database's clock, that of the newest one.
+func (c *Console) limit(v *visit, b *bulk) error {
+	if !b.filter.Until.IsZero() {
+		return nil
+	}
+	newest := b.filter
+	newest.Limit = 1
+	found, err := c.cfg.Store.List(v.ctx, newest)
+	if err != nil || len(found) == 0 {
+		return err
+	}
+	b.filter.Until = found[0].CreatedAt.Add(time.Microsecond)
+	b.Form.Set("until", b.filter.Until.Format(time.RFC3339Nano))
+	return nil
 }
 
 // readChange reads what a replay changes of every message.

@@ -263,14 +263,20 @@ func (r *rig) actions(id uuid.UUID) (lines []string) {
 // audit is the audit without the actions, the newest first.
 func (r *rig) audit() (lines []string) {
 	r.Helper()
-	entries, err := r.store.Audit(r.Context(), store.AuditFilter{})
-	if err != nil {
-		r.Fatal(err)
-	}
-	for _, e := range entries {
-		if e.NotificationID == uuid.Nil {
-			lines = append(lines, strings.TrimSpace(fmt.Sprintf("%s %s %s %s", e.Actor, e.Verb, e.Subject, e.Detail)))
+	var f store.AuditFilter
+	for {
+		entries, err := r.store.Audit(r.Context(), f)
+		if err != nil {
+			r.Fatal(err)
+		}
+		for _, e := range entries {
+			if e.NotificationID == uuid.Nil {
+				lines = append(lines, strings.TrimSpace(fmt.Sprintf("%s %s %s %s", e.Actor, e.Verb, e.Subject, e.Detail)))
+			}
+			f.Before = store.AfterEntry(e)
+		}
+		if len(entries) < f.PageSize() {
+			return lines
 		}
 	}
-	return lines
 }
