@@ -116,8 +116,8 @@ func TestDoctorFindsNothing(t *testing.T) {
 	}
 
 	table := s.run(t, "doctor")
-	if table.code != exitOK || !strings.HasPrefix(table.stdout, "STATUS  CHECK") || strings.Contains(table.stdout, "\x1b") ||
-		!strings.Contains(table.stdout, "ok      database schema") {
+	if table.code != exitOK || !strings.HasPrefix(table.stdout, "STATUS   CHECK") || strings.Contains(table.stdout, "\x1b") ||
+		!strings.Contains(table.stdout, "ok       database schema") {
 		t.Errorf("table: got %+v", table)
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"maps"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -47,9 +48,7 @@ func TestGatewayRefusesToStart(t *testing.T) {
 		"without it anybody could send ":                                                                         {"WECHAT_CALLBACK_AES_KEY": strings.Repeat("A", 43)},
 	} {
 		sh := gatewayShell(t)
-		for name, value := range set {
-			sh.env[name] = value
-		}
+		maps.Copy(sh.env, set)
 		got := sh.run(t, "gateway")
 		if got.code != exitFailed || !strings.Contains(got.stderr, says) {
 			t.Errorf("%v: exit code %d, %q; want %q", set, got.code, got.stderr, says)
