@@ -20,6 +20,7 @@ import (
 	"github.com/hibiken/asynq"
 
 	"github.com/wxnotify/wxnotify/producer"
+	"github.com/wxnotify/wxnotify/producer/gateway/console/password"
 	"github.com/wxnotify/wxnotify/store"
 	"github.com/wxnotify/wxnotify/store/tokencache"
 	"github.com/wxnotify/wxnotify/worker/task"
@@ -201,6 +202,7 @@ func newLeakRig(t *testing.T, env map[string]string, faults int) *leakRig {
 		apps[i] = leakApp(i)
 		fmt.Fprintf(&yaml, "  - appid: %s\n    secret: %s\n    default: %t\n", apps[i].AppID, apps[i].Secret, i == 0)
 	}
+	fmt.Fprintf(&yaml, "admin_users:\n  - {name: %s, password_hash: '%s', role: viewer}\n", leakViewer, password.New(leakPassword))
 	file := filepath.Join(t.TempDir(), "config.yaml")
 	if err := os.WriteFile(file, []byte(yaml.String()), 0o600); err != nil {
 		t.Fatal(err)
@@ -442,9 +444,37 @@ func (r *leakRig) unreachable() sent {
 	return list[0]
 }
 
+// leakViewer is a user of the console who is not to see anything personal.
+const leakViewer = "victor"
+
+var notificationLink = regexp.MustCompile(`/admin/notifications/[0-9a-f-]{36}`)
+
+// viewer searches the console's pages as a viewer sees them.
+func (r *leakRig) viewer(s *search) {
+	r.t.Helper()
+	links := map[string]bool{}
+	for _, path := range []string{"/admin/", "/admin/notifications", "/admin/dead", "/admin/refused", "/admin/templates", "/admin/users", "/admin/pauses", "/admin/audit"} {
+		p := askAs(r.t, "GET", r.admin+path, leakViewer, leakPassword)
+		if p.status != http.StatusOK {
+			r.t.Fatalf("%s: %d", path, p.status)
+		}
+		s.in("console "+path, p.body)
+		for _, link := range notificationLink.FindAllString(p.body, -1) {
+			links[link] = true
+		}
+	}
+	if len(links) < 20 {
+		r.t.Errorf("the console links %d notifications", len(links))
+	}
+	for link := range links {
+		s.in("console, one notification", askAs(r.t, "GET", r.admin+link, leakViewer, leakPassword).body)
+	}
+}
+
 // console searches everything the admin listener shows.
 func (r *leakRig) console(s *search, when string) {
 	r.t.Helper()
+	r.viewer(s)
 	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/admin/queues", "/admin/queues/api/servers", "/admin/queues/api/redis_info", "/admin/queues/api/queue_stats"} {
 		s.in(path, ask(r.t, "GET", r.admin+path, leakPassword).body)
 	}

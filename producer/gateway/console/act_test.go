@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -112,12 +113,12 @@ func TestEditAndReplay(t *testing.T) {
 	for name, bad := range map[string][]string{
 		"no data": {"key", "thing1", "text", ""}, "a NUL": {"key", "thing1", "text", "a\x00"}, "a bad key": {"key", strings.Repeat("k", 200), "text", "x"},
 	} {
-		text := v.sendForm(path(n)+"/edit", 422, append(base[:len(base):len(base)], bad...)...)
+		text := v.sendForm(path(n)+"/edit", 422, append(slices.Clip(base), bad...)...)
 		if !strings.Contains(text, `class="note bad"`) {
 			t.Errorf("%s: no fault is shown", name)
 		}
 	}
-	v.sendForm(path(n)+"/edit", 400, append(base[:len(base):len(base)], "key", "thing1")...)
+	v.sendForm(path(n)+"/edit", 400, append(slices.Clip(base), "key", "thing1")...)
 	if got := r.row(n.ID); got.State != store.Dead {
 		t.Fatalf("it is %s", got.State)
 	}
@@ -158,11 +159,11 @@ func TestEditChecksTheTemplate(t *testing.T) {
 		"a foreign key":    {[]string{"template_id", testTemplate, "key", "time4", "text", "12:00"}, "data/time4"},
 		"another template": {[]string{"template_id", "template-9", "key", "thing1", "text", "x"}, "template_id"},
 	} {
-		if text := v.sendForm(path(n)+"/edit", 422, append(base[:len(base):len(base)], c.pairs...)...); !strings.Contains(text, c.want) {
+		if text := v.sendForm(path(n)+"/edit", 422, append(slices.Clip(base), c.pairs...)...); !strings.Contains(text, c.want) {
 			t.Errorf("%s: no fault of %s", name, c.want)
 		}
 	}
-	v.sendForm(path(n)+"/edit", 303, append(base[:len(base):len(base)], "template_id", testTemplate, "key", "thing1", "text", "新")...)
+	v.sendForm(path(n)+"/edit", 303, append(slices.Clip(base), "template_id", testTemplate, "key", "thing1", "text", "新")...)
 }
 
 var hiddenField = regexp.MustCompile(`<input type="hidden" name="([^"]+)" value="([^"]*)">`)

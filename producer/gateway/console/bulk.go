@@ -77,8 +77,10 @@ func (c *Console) readBulk(v *visit) (*bulk, error) {
 	if b.Action != bulkReplay && b.Action != bulkDiscard || len(q.bad) > 0 {
 		return nil, badRequest("The form is incomplete.")
 	}
-	for _, name := range []string{"action", "scope", "app", "user", "openid", "ref", "template", "reason", "errcode", "since", "until", "force",
-		"set_template", "set_page", "set_key", "set_text"} {
+	for _, name := range []string{
+		"action", "scope", "app", "user", "openid", "ref", "template", "reason", "errcode", "since", "until", "force",
+		"set_template", "set_page", "set_key", "set_text",
+	} {
 		if text := q.Get(name); text != "" {
 			b.Form.Set(name, text)
 		}

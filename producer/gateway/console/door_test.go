@@ -1,6 +1,7 @@
 package console_test
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -202,9 +203,7 @@ func TestLogout(t *testing.T) {
 	v := r.viewer()
 	stolen := *v
 	stolen.cookies = map[string]*http.Cookie{}
-	for k, c := range v.cookies {
-		stolen.cookies[k] = c
-	}
+	maps.Copy(stolen.cookies, v.cookies)
 	if a := v.post("/admin/logout"); a.Code != http.StatusSeeOther || len(v.cookies) != 0 {
 		t.Errorf("logout: %d, cookies %v", a.Code, v.cookies)
 	}

@@ -257,8 +257,9 @@ func checkInert(t *testing.T, page, text string) string {
 					texts.WriteString(a.Val)
 				}
 			}
-		case html.CommentNode:
-			t.Errorf("%s has a comment", page)
+		case html.CommentNode, html.ErrorNode, html.RawNode:
+			t.Errorf("%s has a comment, or what is no HTML", page)
+		case html.DocumentNode, html.DoctypeNode:
 		}
 	}
 	return texts.String()

@@ -44,7 +44,7 @@ func chooseLang(r *http.Request) lang {
 // keepLang keeps the choice and shows the same page again.
 func (v *visit) keepLang(code string) {
 	if code == string(english) || code == string(chinese) {
-		http.SetCookie(v.w, &http.Cookie{
+		http.SetCookie(v.w, &http.Cookie{ //nolint:gosec // Secure where there is TLS; it is no secret
 			Name: langCookie, Value: code, Path: Path, MaxAge: 365 * 24 * 3600,
 			HttpOnly: true, Secure: secure(v.r), SameSite: http.SameSiteLaxMode,
 		})

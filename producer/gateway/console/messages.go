@@ -2,7 +2,7 @@ package console
 
 // messages are the pages' texts in Chinese, by their English. A test holds the
 // list to what the pages use.
-var messages = map[string]string{
+var messages = map[string]string{ //nolint:gosec // "password" is a word of a page
 	"%d could not be.":                   "%d 条无法处理。",
 	"%d days":                            "%d 天",
 	"%d of %d done.":                     "已完成 %d / %d。",

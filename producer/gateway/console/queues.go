@@ -31,12 +31,13 @@ var inlineScript = regexp.MustCompile(`(?s)<script>(.*?)</script>`)
 func queuesPolicy(queues http.Handler) string {
 	page := &recorded{header: http.Header{}}
 	queues.ServeHTTP(page, &http.Request{Method: http.MethodGet, URL: &url.URL{Path: QueuesPath}, Header: http.Header{}})
-	scripts := "'self'"
+	var scripts strings.Builder
+	scripts.WriteString("'self'")
 	for _, m := range inlineScript.FindAllSubmatch(page.body.Bytes(), -1) {
 		sum := sha256.Sum256(m[1])
-		scripts += " 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+		scripts.WriteString(" 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'")
 	}
-	return "default-src 'none'; script-src " + scripts + "; style-src 'self' 'unsafe-inline'; img-src 'self' data:; " +
+	return "default-src 'none'; script-src " + scripts.String() + "; style-src 'self' 'unsafe-inline'; img-src 'self' data:; " +
 		"font-src 'self'; connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 }
 

@@ -225,9 +225,9 @@ func (r *rig) settle(n store.Notification, edit func(*store.Settlement)) store.N
 }
 
 // dead is a dead letter that WeChat rejected.
-func (r *rig) dead(edits ...func(*store.Notification)) store.Notification {
+func (r *rig) dead() store.Notification {
 	r.Helper()
-	return r.settle(r.accept(edits...), func(*store.Settlement) {})
+	return r.settle(r.accept(), func(*store.Settlement) {})
 }
 
 // doubtful is one that died in doubt.
