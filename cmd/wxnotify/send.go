@@ -12,6 +12,7 @@ import (
 	"github.com/wxnotify/wxnotify/cmd/internal/app"
 	"github.com/wxnotify/wxnotify/cmd/internal/config"
 	"github.com/wxnotify/wxnotify/producer"
+	"github.com/wxnotify/wxnotify/producer/template"
 )
 
 // cliProducer is who notifications sent from the command line come from: refs
@@ -36,11 +37,11 @@ func (p *program) sendCommand() *cobra.Command {
 		Short: "Hand in notifications: one by flags, many from a file of JSON lines",
 		Long: "send writes notifications to the database and puts them on the queue; workers send\n" +
 			"them. It succeeds when they are accepted, with --wait when they are sent.\n\n" +
-			"FILE (- for stdin) has one JSON object a line with the fields template_id, user_id\n" +
-			"or openid, data, and optionally page, app, ref, priority, send_at, expires_at,\n" +
-			"duplicates, lang and miniprogram_state. A bad line is reported with its number and\n" +
-			"left out; the exit code is then 1. A file whose lines have a ref can be sent again:\n" +
-			"what was accepted before is not accepted twice.\n\n" +
+			"FILE (- for stdin) has one JSON object of the API a line, with the fields template_id\n" +
+			"(or its alias), user_id or openid, data, and optionally page, app, ref, priority,\n" +
+			"send_at, expires_at, wait, duplicates, lang and miniprogram_state. A bad line is\n" +
+			"reported with its number and left out; the exit code is then 1. A file whose lines\n" +
+			"have a ref can be sent again: what was accepted before is not accepted twice.\n\n" +
 			"--live sends one message without queue and database and explains WeChat's answer.",
 		Example: "  wxnotify send --template TMPL --user 1042 --data thing1=办公用品 --data phrase2=已通过 --wait 60s\n" +
 			"  wxnotify send notices.jsonl\n" +
@@ -66,7 +67,7 @@ func (p *program) sendCommand() *cobra.Command {
 
 func (f *sendFlags) add(flags *pflag.FlagSet) {
 	flags.SortFlags = false
-	flags.StringVar(&f.template, "template", "", "template id")
+	flags.StringVar(&f.template, "template", "", "template id or its alias")
 	flags.StringVar(&f.user, "user", "", "the company's id of the addressee, or")
 	flags.StringVar(&f.openID, "openid", "", "the addressee's openid")
 	flags.StringArrayVar(&f.data, "data", nil, "KEY=TEXT, once for each key of the template")
@@ -147,6 +148,8 @@ type sender struct {
 	store  app.Store
 	client *producer.Client
 	app    string // of notifications that name none
+	// catalog is what is known about templates when the command begins.
+	catalog *template.Catalog
 }
 
 // withSender is the frame of the commands that hand in: settings, store, Redis,
@@ -154,6 +157,10 @@ type sender struct {
 func (p *program) withSender(cmd *cobra.Command, f *sendFlags, work func(context.Context, *sender) error) error {
 	return p.withStore(config.RoleSend, func(ctx context.Context, cfg *config.Config, s app.Store) error {
 		id, err := appID(cfg, f.app)
+		if err != nil {
+			return err
+		}
+		catalog, err := storedCatalog(ctx, cfg, s)
 		if err != nil {
 			return err
 		}
@@ -171,7 +178,7 @@ func (p *program) withSender(cmd *cobra.Command, f *sendFlags, work func(context
 			return err
 		}
 		defer client.Close() //nolint:errcheck // never fails; it waits for enqueues that nobody waits for
-		return work(ctx, &sender{cfg: cfg, store: s, client: client, app: id})
+		return work(ctx, &sender{cfg: cfg, store: s, client: client, app: id, catalog: catalog})
 	})(cmd, nil)
 }
 

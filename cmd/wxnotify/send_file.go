@@ -10,7 +10,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
-	"github.com/wxnotify/wxnotify/cmd/internal/config"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/store"
 	"github.com/wxnotify/wxnotify/worker/task"
@@ -81,7 +80,7 @@ func (r *sendRun) all(ctx context.Context, in io.Reader) error {
 	readCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	items := make(chan sendItem, sendBatch)
-	go readItems(readCtx, in, r.sender.cfg, items)
+	go readItems(readCtx, in, r.sender, items)
 	for {
 		batch, end := r.collect(ctx, items)
 		if err := r.handIn(ctx, batch); err != nil {
@@ -101,7 +100,7 @@ func (r *sendRun) all(ctx context.Context, in io.Reader) error {
 }
 
 // readItems parses lines until the file ends or nobody listens any more.
-func readItems(ctx context.Context, in io.Reader, cfg *config.Config, items chan<- sendItem) {
+func readItems(ctx context.Context, in io.Reader, s *sender, items chan<- sendItem) {
 	lines := newJSONLines(in)
 	for {
 		b, err := lines.next()
@@ -112,7 +111,7 @@ func readItems(ctx context.Context, in io.Reader, cfg *config.Config, items chan
 		case err != nil:
 			it.err = err
 		default:
-			it.n, it.faults = parseLine(b, cfg)
+			it.n, it.faults = s.parseLine(b)
 		}
 		select {
 		case items <- it:

@@ -19,6 +19,7 @@ import (
 
 	"github.com/wxnotify/wxnotify/cmd/internal/app"
 	"github.com/wxnotify/wxnotify/producer"
+	"github.com/wxnotify/wxnotify/producer/template"
 	"github.com/wxnotify/wxnotify/store"
 	"github.com/wxnotify/wxnotify/worker/wechat/simulator"
 )
@@ -87,15 +88,15 @@ func TestSendFileReportsBadLines(t *testing.T) {
 	}
 	want := map[int]string{
 		1: "queued", 3: "queued", 5: "queued", 6: "queued",
-		7: "", 8: "", 9: "data,template_id,user_id", 10: "Ref,templet", 11: "wait", 12: "expires_at,send_at",
-		13: "priority,duplicates", 14: "app", 15: "openid", 16: "data,data.a1,user_id", 17: "", 18: "",
+		7: "", 8: "", 9: "data,template_id,user_id", 10: "Ref,templet", 11: "queued", 12: "expires_at,send_at",
+		13: "priority,duplicates", 14: "app", 15: "openid", 16: "data.a1,user_id", 17: "", 18: "",
 		19: "ref", 20: "queued", 21: "", 22: "queued",
 	}
 	got, answers := s.sendLines(t, strings.Join(lines, "\n"))
 	if diff := cmp.Diff(want, answers); diff != "" {
 		t.Errorf("answers (-want +got):\n%s", diff)
 	}
-	if got.code != exitFailed || !strings.Contains(got.stderr, "accepted 6  bad 14  in ") || !strings.Contains(got.stderr, "14 bad lines left out") {
+	if got.code != exitFailed || !strings.Contains(got.stderr, "accepted 7  bad 13  in ") || !strings.Contains(got.stderr, "13 bad lines left out") {
 		t.Errorf("exit code %d, stderr %q", got.code, got.stderr)
 	}
 	if !strings.Contains(got.stdout, `{"line":18,"errors":[{"field":"","reason":"is longer than 1 MiB"}]}`) {
@@ -109,11 +110,14 @@ func TestSendFileReportsBadLines(t *testing.T) {
 	for _, n := range s.rows(t) {
 		rows[n.UserID+n.OpenID] = n
 	}
-	if len(rows) != 6-1 { // u2 has two
+	if len(rows) != 7-1 { // u2 has two
 		t.Fatalf("rows of %d addressees", len(rows))
 	}
 	if n := rows["1042"]; n.Data["a1"] != "1.50" {
 		t.Errorf("numbers: got %+v", n)
+	}
+	if n := rows["u"]; n.Wait != time.Minute {
+		t.Errorf("wait: got %v", n.Wait)
 	}
 	if n := rows["u1"]; n.Data["thing1"] != "月报" || n.Data["thing2"] != "7" || n.App != siteApp.AppID {
 		t.Errorf("row: got %+v", n)
@@ -303,7 +307,7 @@ func TestSendPipe(t *testing.T) {
 func TestSendFileStoreGoesAway(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	sender := &sender{cfg: s.config(t), store: s.open(t), app: siteApp.AppID}
+	sender := &sender{catalog: template.NewCatalog(template.Contents{}), cfg: s.config(t), store: s.open(t), app: siteApp.AppID}
 	defer sender.store.Close()
 	checker, err := newChecker(sender)
 	if err != nil {
@@ -338,7 +342,7 @@ func TestSendFileStoreGoesAway(t *testing.T) {
 func TestSendFileInterrupted(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	sender := &sender{cfg: s.config(t), store: s.open(t), app: siteApp.AppID}
+	sender := &sender{catalog: template.NewCatalog(template.Contents{}), cfg: s.config(t), store: s.open(t), app: siteApp.AppID}
 	defer sender.store.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	sender.client = producerOn(t, sender, &interruptingStore{Store: sender.store, interrupt: cancel})

@@ -3,17 +3,13 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"encoding/json"
 	"errors"
 	"io"
 	"slices"
 	"strings"
-	"time"
-	"unicode/utf8"
 
-	"github.com/wxnotify/wxnotify/cmd/internal/config"
 	"github.com/wxnotify/wxnotify/producer"
-	"github.com/wxnotify/wxnotify/store"
+	"github.com/wxnotify/wxnotify/producer/gateway"
 	"github.com/wxnotify/wxnotify/worker/task"
 )
 
@@ -79,80 +75,55 @@ func (l *jsonLines) readLine() ([]byte, error) {
 	}
 }
 
-// parseLine reads one object of POST /v1/notifications. Every bad field is
-// named; no message repeats a value.
-func parseLine(b []byte, cfg *config.Config) (producer.Notification, task.FieldErrors) {
-	if !utf8.Valid(b) {
-		return producer.Notification{}, task.FieldErrors{{Reason: "is not valid UTF-8"}}
-	}
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(b, &members); err != nil || members == nil {
-		return producer.Notification{}, task.FieldErrors{{Reason: "is not a JSON object"}}
-	}
-	o := object{members: members}
-	o.unknown()
-	n := producer.Notification{
-		Ref: o.text("ref"), Priority: store.Priority(o.text("priority")), Duplicates: store.Duplicates(o.text("duplicates")),
-		SendAt: o.time("send_at"), ExpiresAt: o.time("expires_at"),
-	}
-	// The rest of the object has the form of a task's payload.
-	p, err := task.Parse(b)
-	if faults, ok := errors.AsType[task.FieldErrors](err); ok {
-		o.add(faults...)
-	}
-	n.TemplateID, n.Page, n.UserID, n.OpenID, n.Data = p.TemplateID, p.Page, p.UserID, p.OpenID, p.Data
-	n.App, n.Lang, n.MiniprogramState = p.App, p.Lang, p.MiniprogramState
-	if _, known := cfg.App(n.App); !known {
-		o.add(task.FieldError{Field: "app", Reason: "is not among the apps that are set"})
-	}
-	slices.SortFunc(o.faults, func(a, b task.FieldError) int { return strings.Compare(a.Field, b.Field) })
-	return n, o.faults
+// parseLine reads one object of POST /v1/notifications, as the API does, and
+// finds its template. Every bad field is named; no message repeats a value.
+func (s *sender) parseLine(b []byte) (producer.Notification, task.FieldErrors) {
+	asked, faults := gateway.ParseNotification(b)
+	n, more := s.resolve(asked)
+	return n, lineFaults(faults, more)
 }
 
-// object is the fields of one line with what is wrong with them.
-type object struct {
-	members map[string]json.RawMessage
-	faults  task.FieldErrors
-}
-
-// objectFields are the fields there are; false for one that cannot be used yet.
-var objectFields = map[string]bool{
-	"template_id": true, "user_id": true, "openid": true, "data": true, "page": true, "app": true, "ref": true,
-	"priority": true, "send_at": true, "expires_at": true, "duplicates": true, "lang": true,
-	"miniprogram_state": true, "wait": false,
-}
-
-// add notes faults, the first of a field only.
-func (o *object) add(faults ...task.FieldError) {
-	for _, f := range faults {
-		known := false
-		for _, g := range o.faults {
-			known = known || g.Field == f.Field
-		}
-		if !known {
-			o.faults = append(o.faults, f)
-		}
+// resolve finds the template of what was asked for and checks it against that.
+// What it finds wrong may be a consequence of what could not be read.
+func (s *sender) resolve(asked gateway.Asked) (producer.Notification, gateway.FieldErrors) {
+	if asked.App == "" {
+		asked.App = s.app
 	}
+	if _, known := s.cfg.App(asked.App); !known {
+		return asked.Notification, gateway.FieldErrors{{Field: "/app", Reason: "is not among the apps that are set"}}
+	}
+	if asked.TemplateID == "" { // said already
+		return asked.Notification, nil
+	}
+	n, _, faults := asked.Resolve(s.catalog, 0)
+	return n, faults
 }
 
-// unknown finds fields that nobody would read.
-func (o *object) unknown() {
+// lineFaults are the API's faults as they are told here, the first of each field
+// only: fields with dots, and no name that could be somebody's text.
+func lineFaults(lists ...gateway.FieldErrors) task.FieldErrors {
+	var faults task.FieldErrors
 	strangers := false
-	for name, raw := range o.members {
-		usable, known := objectFields[name]
+	for _, f := range slices.Concat(lists...) {
+		name, key, inData := strings.Cut(strings.TrimPrefix(f.Field, "/"), "/")
 		switch {
-		case known && (usable || !there(raw)):
-		case known:
-			o.add(task.FieldError{Field: name, Reason: "is not supported yet: a notification does not wait for a binding or a consent"})
-		case fieldName(name):
-			o.add(task.FieldError{Field: name, Reason: "is not a field of a notification"})
-		default:
+		case f.Code == gateway.FieldUnknown && !inData && !fieldName(name):
 			strangers = true
+			continue
+		case inData && !fieldName(key):
+			f.Reason = "has a key that could not be used: " + f.Reason
+		case inData:
+			name += "." + key
+		}
+		if !slices.ContainsFunc(faults, func(g task.FieldError) bool { return g.Field == name && name != "" }) {
+			faults = append(faults, task.FieldError{Field: name, Reason: f.Reason})
 		}
 	}
 	if strangers {
-		o.add(task.FieldError{Reason: "has a field that a notification does not have"})
+		faults = append(faults, task.FieldError{Reason: "has a field that a notification does not have"})
 	}
+	slices.SortStableFunc(faults, func(a, b task.FieldError) int { return strings.Compare(a.Field, b.Field) })
+	return faults
 }
 
 // fieldName reports whether name looks like a field's; anything else may be
@@ -167,31 +138,4 @@ func fieldName(name string) bool {
 		}
 	}
 	return true
-}
-
-// there reports whether a member is set; null is the same as none.
-func there(raw json.RawMessage) bool { return len(raw) > 0 && string(raw) != "null" }
-
-// text is a member that has to be a string; "" when it is none.
-func (o *object) text(name string) string {
-	raw := o.members[name]
-	if !there(raw) {
-		return ""
-	}
-	var s string
-	if err := json.Unmarshal(raw, &s); err != nil {
-		o.add(task.FieldError{Field: name, Reason: "must be a string"})
-	}
-	return s
-}
-
-func (o *object) time(name string) time.Time {
-	if !there(o.members[name]) {
-		return time.Time{}
-	}
-	t, err := time.Parse(time.RFC3339, o.text(name))
-	if err != nil {
-		o.add(task.FieldError{Field: name, Reason: notRFC3339})
-	}
-	return t
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wxnotify/wxnotify/producer"
+	"github.com/wxnotify/wxnotify/producer/gateway"
 	"github.com/wxnotify/wxnotify/store"
 	"github.com/wxnotify/wxnotify/worker/task"
 )
@@ -23,6 +24,11 @@ func (p *program) sendOne(cmd *cobra.Command, f *sendFlags) error {
 		return err
 	}
 	return p.withSender(cmd, f, func(ctx context.Context, s *sender) error {
+		resolved, found := s.resolve(gateway.Asked{Notification: n})
+		if len(found) > 0 && n.TemplateID != "" && len(n.Data) > 0 {
+			return usageError{flagFaults(lineFaults(found))}
+		}
+		n = resolved
 		accepted, err := s.client.Send(ctx, n)
 		if faults, ok := errors.AsType[task.FieldErrors](err); ok {
 			return usageError{flagFaults(faults)}

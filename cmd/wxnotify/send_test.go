@@ -243,7 +243,7 @@ func TestSendWrongUsage(t *testing.T) {
 		"no data":             {[]string{"send", "--template", "T", "--user", "u"}, "--data is required"},
 		"data without key":    {sendArgs("--user", "u", "--data", "s3cr3t text"), "--data must be KEY=TEXT"},
 		"data twice":          {sendArgs("--user", "u", "--data", "thing1=s3cr3t"), "--data gives one key twice"},
-		"bad value":           {sendArgs("--user", "u", "--data", "a1=s3cr3t\x00"), "--data a1 contains a NUL"},
+		"bad value":           {sendArgs("--user", "u", "--data", "a1=s3cr3t\x00"), "--data a1 has a newline or another control character"},
 		"priority":            {sendArgs("--user", "u", "--priority", "high"), "--priority must be one of critical, default, low"},
 		"duplicates":          {sendArgs("--user", "u", "--duplicates", "no"), "--duplicates must be allow or avoid"},
 		"state":               {sendArgs("--user", "u", "--miniprogram-state", "x"), "--miniprogram-state must be one of"},

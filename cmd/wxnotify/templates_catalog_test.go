@@ -260,11 +260,11 @@ func TestTemplatesCheck(t *testing.T) {
 	const want = `line 2: /data/thing1 has 21 characters; at most 20 are allowed; for example 设备领用月报
 line 2: /data/thing2 is required: WeChat refuses a message without it; for example 2026年2月
 line 4: /template_id is neither the id nor the alias of a template of this app; a new one is known after 'wxnotify templates sync'; for example approval_result
-line 5: /colour is not a field of a notification
+line 5: /colour is not a field here
 line 5: /user_id is required (or openid)
-line 5: /wait must be a whole number of seconds; for example 86400
+line 5: /wait must be 0 to 31622400 seconds; for example 3600
 line 5: /data/report has a newline or another control character, which WeChat refuses: replace it by a blank; for example 设备领用月报
-line 6: is not a JSON object
+line 6: is not JSON
 line 7: /data must be an object such as {"thing1":"text"}, not a string that contains one
 `
 	if diff := cmp.Diff(want, got.stdout); diff != "" || got.code != exitFailed {
@@ -302,5 +302,32 @@ func TestTemplatesResumeByAlias(t *testing.T) {
 	pauseTemplate(t, sh.forApp(testApp), "TEMPLATE")
 	if got, want := sh.must(t, "templates", "resume", "short"), "resumed; 2 notifications queued\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// What templates check lets pass, send takes: the alias becomes WeChat's id, and
+// names and labels its keys.
+func TestSendByAlias(t *testing.T) {
+	t.Parallel()
+	s, file := newSite(t), filepath.Join(t.TempDir(), "c.yaml")
+	if err := os.WriteFile(file, []byte(exampleCatalog(t)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sh := s.with(map[string]string{"WXNOTIFY_CONFIG": file})
+	sh.must(t, "templates", "sync")
+	sh.stdin = `{"template_id":"data_report","user_id":"u1","wait":60,"data":{"report":"月报","统计周期":"2026年2月"}}`
+	sh.must(t, "send", "-")
+	sh.must(t, "send", "--template", "data_report", "--user", "u2", "--data", "report=月报", "--data", "统计周期=2026年2月")
+	if got := sh.run(t, "send", "--template", "data_report", "--user", "u2", "--data", "report=月报"); got.code != exitUsage || !strings.Contains(got.stderr, "--data") {
+		t.Errorf("a field too few: %+v", got)
+	}
+	rows := s.rows(t)
+	if len(rows) != 2 {
+		t.Fatalf("%d rows, want 2", len(rows))
+	}
+	for _, n := range rows {
+		if n.TemplateID != simulator.SeedReport || n.Data["thing1"] != "月报" || n.Data["thing2"] != "2026年2月" {
+			t.Errorf("row: %+v", n)
+		}
 	}
 }

@@ -7,11 +7,11 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
 	"github.com/wxnotify/wxnotify/cmd/internal/config"
+	"github.com/wxnotify/wxnotify/producer/gateway"
 	"github.com/wxnotify/wxnotify/producer/template"
 )
 
@@ -125,75 +125,28 @@ type lineCheck struct {
 
 // check fills in the answer to one line.
 func (c lineCheck) check(b []byte, answer *checkedLine) {
-	refuse := func(reason string) {
-		answer.Errors = template.FieldErrors{{Code: template.CodeWrongType, Reason: reason}}
+	asked, faults := gateway.ParseNotification(b)
+	if asked.App == "" {
+		asked.App = c.app
 	}
-	var members map[string]json.RawMessage
-	switch {
-	case !utf8.Valid(b):
-		refuse("is not valid UTF-8")
-		return
-	case json.Unmarshal(b, &members) != nil || members == nil:
-		refuse("is not a JSON object")
-		return
-	}
-	answer.Errors = c.shape(b)
-	has := func(field string) bool {
-		return slices.ContainsFunc(answer.Errors, func(e template.FieldError) bool { return e.Field == field })
-	}
-	o := object{members: members}
-	appID, id, page := o.text("app"), o.text("template_id"), o.text("page")
-	if appID == "" {
-		appID = c.app
-	}
-	if !wholeSeconds(members["wait"]) {
-		answer.Errors = append(answer.Errors, template.FieldError{
-			Field: "/wait", Code: template.CodeBadFormat, Reason: "must be a whole number of seconds", Example: "86400",
-		})
-	}
-	if has("/template_id") || has("/app") {
-		return
-	}
-	t, faults := c.catalog.Resolve(appID, id)
-	if len(faults) > 0 {
-		answer.Errors = append(answer.Errors, faults...)
-		return
-	}
-	answer.TemplateID, answer.Warning = t.ID, t.Warning
-	if !has("/page") {
-		_, faults := t.CheckPage(page)
-		answer.Errors = append(answer.Errors, faults...)
-	}
-	values, faults := template.Values(members["data"])
-	if len(faults) == 0 {
-		answer.Data, faults = t.Check(values)
-	}
-	answer.Errors = append(answer.Errors, faults...)
-}
-
-// shape is what is wrong with a line whatever its template is. What it says of
-// data is left to the template, which knows more names of a field.
-func (c lineCheck) shape(b []byte) template.FieldErrors {
-	_, faults := parseLine(b, c.cfg)
-	var errs template.FieldErrors
-	for _, f := range faults {
-		switch {
-		case f.Field == "data", strings.HasPrefix(f.Field, "data."):
-			continue
-		case f.Field == "app" && len(c.cfg.Apps) == 0:
-			continue // offline, before there is one
-		case f.Field == "wait":
-			continue // the API's; send has no use for it
-		case f.Field != "":
-			f.Field = "/" + f.Field
+	// Offline, before there is one, entries belong to no app.
+	if _, known := c.cfg.App(asked.App); !known && len(c.cfg.Apps) > 0 {
+		faults = append(faults, gateway.FieldError{Field: "/app", Code: gateway.FieldNotInList, Reason: "is not among the apps that are set"})
+	} else if asked.TemplateID != "" {
+		n, t, more := asked.Resolve(c.catalog, 0)
+		if t != nil {
+			answer.TemplateID, answer.Warning = t.ID, t.Warning
 		}
-		errs = append(errs, template.FieldError{Field: f.Field, Code: template.CodeBadFormat, Reason: f.Reason})
+		for _, f := range more {
+			if !slices.ContainsFunc(faults, func(g gateway.FieldError) bool { return g.Field == f.Field }) {
+				faults = append(faults, f)
+			}
+		}
+		if len(faults) == 0 {
+			answer.Data = n.Data
+		}
 	}
-	return errs
-}
-
-// wholeSeconds reports whether a member is a duration of the API, or not there.
-func wholeSeconds(raw json.RawMessage) bool {
-	var n uint32
-	return !there(raw) || json.Unmarshal(raw, &n) == nil
+	for _, f := range faults {
+		answer.Errors = append(answer.Errors, template.FieldError{Field: f.Field, Code: template.Code(f.Code), Reason: f.Reason, Example: f.Example})
+	}
 }

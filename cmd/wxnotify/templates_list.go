@@ -26,17 +26,22 @@ func (p *program) withCatalog(work func(*config.Config, *template.Catalog) error
 			return work(cfg, template.NewCatalog(template.Contents{Entries: cfg.Templates, Strict: cfg.StrictTemplates}))
 		}
 		return p.withStore(config.RoleDatabase, func(ctx context.Context, cfg *config.Config, s app.Store) error {
-			source, err := template.NewSource(template.SourceConfig{Store: s, Entries: cfg.Templates, Strict: cfg.StrictTemplates})
-			if err != nil {
-				return err
-			}
-			c, err := source.Catalog(ctx)
+			c, err := storedCatalog(ctx, cfg, s)
 			if err != nil {
 				return err
 			}
 			return work(cfg, c)
 		})(cmd, args)
 	}
+}
+
+// storedCatalog is the catalog with what the last syncs found.
+func storedCatalog(ctx context.Context, cfg *config.Config, s app.Store) (*template.Catalog, error) {
+	source, err := template.NewSource(template.SourceConfig{Store: s, Entries: cfg.Templates, Strict: cfg.StrictTemplates})
+	if err != nil {
+		return nil, err
+	}
+	return source.Catalog(ctx)
 }
 
 // catalogApp is the appid that --app names. Without any app that is set, entries

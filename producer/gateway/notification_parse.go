@@ -1,11 +1,13 @@
 package gateway
 
 import (
+	"encoding/json"
 	"slices"
 	"strconv"
 	"time"
 
 	"github.com/wxnotify/wxnotify/producer"
+	"github.com/wxnotify/wxnotify/producer/template"
 	"github.com/wxnotify/wxnotify/store"
 	"github.com/wxnotify/wxnotify/worker/task"
 )
@@ -59,15 +61,17 @@ func (o *object) notification() Asked {
 // MaxWait is the longest a notification may wait for a binding or a consent.
 const MaxWait time.Duration = producer.MaxDelay
 
-// data reads {"thing1":"text"}, with strings or numbers, whose digits stay as
-// they stand. A value may also be written as in WeChat's own calls:
+// data reads {"thing1":"text"}, with strings or numbers, whose digits stay
+// exactly what they are. A value may also be written as in WeChat's own calls:
 // {"thing1":{"value":"text"}}.
 func (o *object) data(name string) map[string]string {
+	if v, ok := o.get(name); ok && v.kind != kindObject {
+		o.fault(name, FieldWrongType, `must be an object such as {"thing1":"text"}, not a string that contains one`, "")
+		return nil
+	}
 	d := o.child(name)
 	if d == nil || len(d.fields) == 0 {
-		if !o.faulty(name) {
-			o.fault(name, FieldRequired, "is required", `{"thing1":"text"}`)
-		}
+		o.fault(name, FieldRequired, "is required", `{"thing1":"text"}`)
 		return nil
 	}
 	if len(d.fields) > task.MaxDataKeys {
@@ -94,13 +98,17 @@ func (o *object) wrapped(name string) string {
 	return text
 }
 
-// scalar is a string or a number with its digits.
+// scalar is a string, or a number written out in digits.
 func (o *object) scalar(name string) string {
 	switch v, _ := o.get(name); v.kind {
 	case kindString:
 		return unquote(v.raw)
 	case kindNumber:
-		return string(v.raw)
+		if digits, ok := template.Digits(json.Number(v.raw)); ok {
+			return digits
+		}
+		o.fault(name, FieldTooLong, "has more digits than any field takes", "")
+		return ""
 	case kindNull, kindBool, kindArray, kindObject:
 	}
 	o.fault(name, FieldWrongType, "must be a string or a number", "")

@@ -22,85 +22,73 @@ type prepared struct {
 	warning string // of its template; "" for none
 }
 
-// prepare checks a notification against the caller's scope and its template,
-// gives data WeChat's keys, fills in what template and producer say where the
-// request is silent, and lets the client check the rest. faults are those that
-// were found while it was read; at is the JSON Pointer to it. The error is a
-// FieldErrors with every bad field, or a Problem.
+// prepare checks a notification against the caller's scope and its template, and
+// lets the client check the rest. faults are those that were found while it was
+// read; at is the JSON Pointer to it. The error is a FieldErrors with every bad
+// field, or a Problem.
 func (g *Gateway) prepare(ctx context.Context, c *call, asked Asked, at string, faults FieldErrors) (prepared, error) {
-	p := prepared{Notification: asked.Notification}
-	n := &p.Notification
-	app, err := g.appOf(c, n.App)
+	app, err := g.appOf(c, asked.App)
 	if unknown, ok := errors.AsType[FieldErrors](err); ok {
-		return p, faults.and(at, unknown).byField()
+		return prepared{}, faults.and(at, unknown).byField()
 	}
 	if err != nil {
-		return p, err
+		return prepared{}, err
 	}
-	n.App = app
-	if n.TemplateID == "" { // said already
-		return p, faults.byField()
+	asked.App = app
+	if asked.TemplateID == "" { // said already
+		return prepared{}, faults.byField()
 	}
-	t, found, err := g.template(ctx, n.App, n.TemplateID)
+	catalog, err := g.config.Catalog.Catalog(ctx)
 	if err != nil {
-		return p, err
+		return prepared{}, err
 	}
-	faults = faults.and(at, found)
+	n, t, found := asked.Resolve(catalog, c.DefaultWait)
+	p := prepared{Notification: n}
 	if t != nil {
 		if err := c.mayTemplate(t.ID, t.Alias); err != nil {
 			return p, err
 		}
 		p.warning = t.Warning
-		faults = faults.and(at, apply(t, n))
-		defaults(n, asked.Waits, t.Policy, c.DefaultWait)
 	}
-	faults = faults.and(at, checked(c.client.Check(*n)))
+	faults = faults.and(at, found).and(at, checked(c.client.Check(n)))
 	if len(faults) > 0 {
 		return p, faults.byField()
 	}
 	return p, nil
 }
 
-// template finds a template of an app.
-func (g *Gateway) template(ctx context.Context, app, idOrAlias string) (*template.Template, FieldErrors, error) {
-	catalog, err := g.config.Catalog.Catalog(ctx)
-	if err != nil {
-		return nil, nil, err
+// Resolve finds the template of a notification whose App is set, names every
+// field that the template, or WeChat by its rules, would refuse, gives data
+// WeChat's keys, and fills in what the request does not say: the template's word
+// comes first, then the producer's, which is wait. The Template is nil when it is
+// not known.
+func (a Asked) Resolve(catalog *template.Catalog, wait time.Duration) (producer.Notification, *template.Template, FieldErrors) {
+	n := a.Notification
+	t, unknown := catalog.Resolve(n.App, n.TemplateID)
+	if t == nil {
+		return n, nil, ofTemplate(unknown)
 	}
-	t, faults := catalog.Resolve(app, idOrAlias)
-	return t, ofTemplate(faults), nil
-}
-
-// apply gives a notification the template's id and WeChat's keys, and names every
-// value that WeChat would refuse.
-func apply(t *template.Template, n *producer.Notification) FieldErrors {
 	n.TemplateID = t.ID
-	page, pageFaults := t.CheckPage(n.Page)
+	page, faults := t.CheckPage(n.Page)
 	n.Page = page
-	if len(n.Data) == 0 { // said already
-		return ofTemplate(pageFaults)
+	if len(n.Data) > 0 { // else it was said already
+		data, dataFaults := t.Check(n.Data)
+		if faults = append(faults, dataFaults...); len(dataFaults) == 0 {
+			n.Data = data
+		}
 	}
-	data, faults := t.Check(n.Data)
-	if faults == nil {
-		n.Data = data
-	}
-	return ofTemplate(append(faults, pageFaults...))
-}
-
-// defaults fills in what the request does not say: the template's word comes
-// first, then the producer's.
-func defaults(n *producer.Notification, waits bool, policy template.Policy, wait time.Duration) {
-	n.Priority = cmp.Or(n.Priority, policy.Priority)
-	n.Duplicates = cmp.Or(n.Duplicates, policy.Duplicates)
-	n.NoConsent = store.NoConsentPolicy(policy.NoConsent)
-	n.ReleaseOrder = store.ReleaseOrder(policy.Release)
+	n.Priority = cmp.Or(n.Priority, t.Policy.Priority)
+	n.Duplicates = cmp.Or(n.Duplicates, t.Policy.Duplicates)
+	n.NoConsent = store.NoConsentPolicy(t.Policy.NoConsent)
+	n.ReleaseOrder = store.ReleaseOrder(t.Policy.Release)
 	switch {
-	case waits:
-	case policy.Wait != nil:
-		n.Wait = *policy.Wait
+	case a.Waits:
+	case t.Policy.Wait != nil:
+		n.Wait = *t.Policy.Wait
 	default:
 		n.Wait = wait
 	}
+	return n, t, ofTemplate(faults)
 }
 
 // ofTemplate are a template's faults as they are answered.

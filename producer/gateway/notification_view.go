@@ -156,11 +156,11 @@ func (g *Gateway) listNotifications(w http.ResponseWriter, r *http.Request, c *c
 		f.Producer = c.Name
 	}
 	if f.TemplateID != "" {
-		t, _, err := g.template(r.Context(), g.config.DefaultApp, f.TemplateID)
+		catalog, err := g.config.Catalog.Catalog(r.Context())
 		if err != nil {
 			return err
 		}
-		if t != nil {
+		if t := known(catalog, g.config.DefaultApp, f.TemplateID); t != nil {
 			f.TemplateID = t.ID
 		}
 	}
