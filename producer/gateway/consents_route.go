@@ -115,7 +115,9 @@ func (g *Gateway) postConsents(w http.ResponseWriter, r *http.Request, c *call) 
 		return err
 	}
 	if openID == "" {
-		return refuse(http.StatusUnprocessableEntity, CodeUnbound,
+		// Not 422: nothing is wrong with the report, and who keeps it can hand it
+		// in again after the login.
+		return refuse(http.StatusConflict, CodeUnbound,
 			"a consent belongs to the user's openid in this app, and none is known: let the user log in first, then report again")
 	}
 	for i := range events {

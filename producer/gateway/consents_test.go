@@ -121,7 +121,7 @@ func TestConsentsRefused(t *testing.T) {
 	p.boundUser()
 	id := uuid.NewString()
 	accept := map[string]string{simulator.SeedReview: "accept"}
-	p.want("unbound", p.report("u-2", id, accept), 422, CodeUnbound)
+	p.want("unbound", p.report("u-2", id, accept), 409, CodeUnbound)
 	p.want("out of scope", p.do(keyOne, "POST", "/v1/users/u-1/consents", map[string]any{"report_id": id, "results": accept}), 403, CodeForbiddenTemplate)
 
 	long := map[string]string{}
@@ -209,7 +209,7 @@ func TestConsentsStayWithThePhone(t *testing.T) {
 	if len(list.Items) != 1 || *list.Items[0].Balance != 1 {
 		t.Errorf("the new user of the phone has %+v", list.Items)
 	}
-	p.want("the former", p.report("u-1", uuid.NewString(), map[string]string{simulator.SeedReview: "accept"}), 422, CodeUnbound)
+	p.want("the former", p.report("u-1", uuid.NewString(), map[string]string{simulator.SeedReview: "accept"}), 409, CodeUnbound)
 }
 
 func TestConsentWords(t *testing.T) {

@@ -41,7 +41,7 @@ const endTimeout = 5 * time.Second
 // is found and not accepted twice.
 func (g *Gateway) idempotent(next handler) handler {
 	return func(w http.ResponseWriter, r *http.Request, c *call) error {
-		if len(r.Header.Values("Idempotency-Key")) == 0 || r.URL.Query().Has("dry_run") {
+		if len(r.Header.Values("Idempotency-Key")) == 0 || r.URL.Query().Get("dry_run") == "true" {
 			return next(w, r, c)
 		}
 		key := r.Header.Get("Idempotency-Key")

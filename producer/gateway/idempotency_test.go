@@ -40,6 +40,17 @@ func TestIdempotencyKey(t *testing.T) {
 	})
 }
 
+// Only a dry run accepts nothing, and not whatever names the parameter.
+func TestIdempotencyKeyCountsWithoutADryRun(t *testing.T) {
+	t.Parallel()
+	d := sqliteDoor(t)
+	for range 2 {
+		a := d.do(keyBilling, "POST", "/v1/notifications?dry_run=false", report(nil), "Idempotency-Key", "k")
+		d.want("no dry run", a, http.StatusAccepted, "")
+	}
+	d.wantRows(1)
+}
+
 // A request that was refused did nothing: its key may come with a better one.
 func TestARefusedRequestFreesItsKey(t *testing.T) {
 	t.Parallel()

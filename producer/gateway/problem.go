@@ -30,11 +30,11 @@ const (
 	CodeInDoubt           Code = "in_doubt"               // 409: a replay that needs force
 	CodeNoContent         Code = "no_content"             // 409: a replay that needs all of the content
 	CodeRunning           Code = "request_running"        // 409: the request with this Idempotency-Key still runs
+	CodeUnbound           Code = "unbound"                // 409: no openid is known of the user in this app; a login changes that
 	CodeTooLarge          Code = "too_large"              // 413
 	CodeMediaType         Code = "unsupported_media_type" // 415
 	CodeInvalid           Code = "invalid"                // 422: errors names every bad field
 	CodeKeyReused         Code = "idempotency_key_reused" // 422: the Idempotency-Key was used with another request
-	CodeUnbound           Code = "unbound"                // 422: no openid is known of the user in this app
 	CodeCodeInvalid       Code = "code_invalid"           // 422: the login code is wrong or too old
 	CodeCodeUsed          Code = "code_used"              // 422: the login code was used before
 	CodeCodeBlocked       Code = "code_blocked"           // 403: WeChat blocks the user's logins
@@ -50,8 +50,8 @@ const (
 // Codes lists every code.
 var Codes = []Code{
 	CodeNotJSON, CodeUnauthorized, CodeForbiddenRight, CodeForbiddenApp, CodeForbiddenTemplate, CodeNotFound, CodeMethod,
-	CodeRefConflict, CodeWrongState, CodeInDoubt, CodeNoContent, CodeRunning, CodeTooLarge, CodeMediaType,
-	CodeInvalid, CodeKeyReused, CodeUnbound, CodeCodeInvalid, CodeCodeUsed, CodeCodeBlocked, CodeRateLimited,
+	CodeRefConflict, CodeWrongState, CodeInDoubt, CodeNoContent, CodeRunning, CodeUnbound, CodeTooLarge, CodeMediaType,
+	CodeInvalid, CodeKeyReused, CodeCodeInvalid, CodeCodeUsed, CodeCodeBlocked, CodeRateLimited,
 	CodeWeChatThrottled, CodeInternal, CodeUnavailable, CodeLoginUnavailable, CodeTokenUnavailable, CodeDraining,
 }
 
