@@ -39,7 +39,7 @@ func TestMetricsStartAtZero(t *testing.T) {
 		"wxnotify_producer_enqueue_errors_total": 1,
 		"wxnotify_relay_handed_over_total":       1,
 		"wxnotify_relay_conflicts_total":         1,
-		"wxnotify_relay_repairs_total":           7,
+		"wxnotify_relay_repairs_total":           8,
 		"wxnotify_relay_leader":                  1,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

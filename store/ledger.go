@@ -106,8 +106,9 @@ func (l *Ledger) pair(mine *LedgerEvent) bool {
 		if late > ConsentWindow || late < -ConsentSkew {
 			continue
 		}
-		// Nor was it there when all was taken away that was allowed until then.
-		if client.At.Before(l.EmptiedAt) && !popup.At.Before(l.EmptiedAt) {
+		// Nor does it go with what was taken away before it, as far as the times tell.
+		gone := client.At.Before(l.EmptiedAt) || client.Touch > 0 && client.Touch <= l.EmptiedTouch
+		if gone && !popup.At.Before(l.EmptiedAt) {
 			continue
 		}
 		if best < 0 || late.Abs() < least {
