@@ -142,6 +142,30 @@ func FuzzParseNotification(f *testing.F) {
 	})
 }
 
+// A value of data is a text, a number with its digits, or an object with one.
+func TestData(t *testing.T) {
+	t.Parallel()
+	got, faults := ParseNotification([]byte(`{"template_id":"t","user_id":"u","data":
+		{"a":"x","b":{"value":"y"},"c":3.50,"d":{"value":12345678901234567890},"e":1.5e3,"f":-0}}`))
+	want := map[string]string{"a": "x", "b": "y", "c": "3.50", "d": "12345678901234567890", "e": "1500", "f": "-0"}
+	if diff := cmp.Diff(want, got.Data); diff != "" || len(faults) > 0 {
+		t.Errorf("%v (-want +got):\n%s", faults, diff)
+	}
+	_, faults = ParseNotification([]byte(`{"template_id":"t","user_id":"u","data":
+		{"a":true,"b":{"value":{"value":"y"}},"c":null,"d":["x"],"e":{},"f":1e99,"ok":"x"}}`))
+	fields := map[string]FieldCode{}
+	for _, f := range faults {
+		fields[f.Field] = f.Code
+	}
+	wantFields := map[string]FieldCode{
+		"/data/a": FieldWrongType, "/data/b/value": FieldWrongType, "/data/c": FieldWrongType, "/data/d": FieldWrongType,
+		"/data/e/value": FieldWrongType, "/data/f": FieldTooLong,
+	}
+	if diff := cmp.Diff(wantFields, fields); diff != "" {
+		t.Errorf("faults (-want +got):\n%s", diff)
+	}
+}
+
 // Every reason of the checks behind the door has a code that says what it is
 // about.
 func TestCodesOfTheClient(t *testing.T) {

@@ -351,24 +351,6 @@ func TestFieldErrorJSON(t *testing.T) {
 	}
 }
 
-func TestValues(t *testing.T) {
-	t.Parallel()
-	got, faults := template.Values([]byte(`{"a":"x","b":{"value":"y"},"c":3.50,"d":{"value":12345678901234567890},"e":1.5e3}`))
-	want := map[string]string{"a": "x", "b": "y", "c": "3.50", "d": "12345678901234567890", "e": "1500"}
-	if diff := cmp.Diff(want, got); diff != "" || len(faults) > 0 {
-		t.Errorf("%v (-want +got):\n%s", faults, diff)
-	}
-	_, faults = template.Values([]byte(`{"a":true,"b":{"value":{"value":"y"}},"c":null,"d":["x"],"e":{},"ok":"x"}`))
-	if len(faults) != 5 {
-		t.Errorf("got %d faults, want 5: %v", len(faults), faults)
-	}
-	for _, in := range []string{`"{\"thing1\":\"x\"}"`, `[]`, `null`, ``, `{`} {
-		if _, faults := template.Values([]byte(in)); len(faults) != 1 || faults[0].Code != template.CodeWrongType {
-			t.Errorf("%s: %v", in, faults)
-		}
-	}
-}
-
 func TestDigits(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{

@@ -1,69 +1,9 @@
 package template
 
 import (
-	"bytes"
 	"encoding/json"
-	"maps"
-	"slices"
 	"strings"
 )
-
-// Values reads the data of a notification from JSON, {"applicant":"张三"} or
-// {"thing1":{"value":"张三"}}, for [Template.Check]. A number is written out in
-// digits, exactly as it was given. The result is nil when the FieldErrors are
-// not.
-func Values(raw json.RawMessage) (map[string]string, FieldErrors) {
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &members); err != nil || members == nil {
-		return nil, FieldErrors{{
-			Field: "/data", Code: CodeWrongType,
-			Reason: `must be an object such as {"thing1":"text"}, not a string that contains one`,
-		}}
-	}
-	var faults FieldErrors
-	values := make(map[string]string, len(members))
-	for _, name := range slices.Sorted(maps.Keys(members)) {
-		text, ok := Text(members[name])
-		if !ok {
-			faults = append(faults, FieldError{
-				Field: pointer(name), Code: CodeWrongType,
-				Reason: "must be a string or a number, or an object with such a value",
-			})
-			continue
-		}
-		values[name] = text
-	}
-	if len(faults) > 0 {
-		return nil, faults
-	}
-	return values, nil
-}
-
-// Text reads one value: a string, a number, or an object with such a value. ok is
-// false for anything else, and for a number of which the digits would not fit
-// any template.
-func Text(raw json.RawMessage) (text string, ok bool) {
-	raw = bytes.TrimSpace(raw)
-	if len(raw) == 0 {
-		return "", false
-	}
-	switch c := raw[0]; {
-	case c == '"':
-		err := json.Unmarshal(raw, &text)
-		return text, err == nil
-	case c == '-' || '0' <= c && c <= '9':
-		return Digits(json.Number(raw))
-	case c == '{':
-		var nested struct {
-			Value json.RawMessage `json:"value"`
-		}
-		if json.Unmarshal(raw, &nested) != nil || bytes.HasPrefix(bytes.TrimSpace(nested.Value), []byte("{")) {
-			return "", false
-		}
-		return Text(nested.Value)
-	}
-	return "", false
-}
 
 // maxDigits bounds a number that is written out: 1e1000000 is a few bytes.
 const maxDigits = 64
