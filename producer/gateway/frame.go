@@ -192,5 +192,5 @@ func (r *recorder) Write(b []byte) (int, error) {
 	return r.ResponseWriter.Write(b)
 }
 
-// Unwrap lets http.ResponseController and http.MaxBytesReader find the writer.
+// Unwrap lets http.ResponseController find the writer.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
