@@ -168,7 +168,8 @@ func expireClaims(t *testing.T, dir string) {
 
 // dev is killed again and again, at another moment each time, and started on the
 // same directory. Everything that it accepted ends as sent: once, or once more
-// where a call was under way that nobody knows the end of.
+// where a call was under way that nobody knows the end of; where that happened
+// twice to one, as a doubt.
 func TestDevDeliversWhatItAccepted(t *testing.T) {
 	t.Parallel()
 	d := newDevDrill(t)
@@ -226,14 +227,18 @@ func TestDevDeliversWhatItAccepted(t *testing.T) {
 	for _, n := range rows {
 		tally := d.sim.Tally("", n.OpenID, n.TemplateID)
 		doubts += n.Doubts
-		if n.State != store.Sent || tally.Accepted < 1 || tally.Accepted > 1+n.Doubts || n.Doubts > 1 {
+		// Two kills may meet the same notification: allow resends after the first
+		// doubt only, so that the second is a person's to judge.
+		sent := n.State == store.Sent && n.Doubts <= 1 && tally.Accepted >= 1 && tally.Accepted <= 1+n.Doubts
+		doubted := n.State == store.Dead && n.Reason == store.ReasonInDoubt && n.Doubts == 2 && tally.Accepted <= n.Doubts
+		if !sent && !doubted {
 			t.Errorf("%s: %s with %d doubts, accepted %d times", n.ID, n.State, n.Doubts, tally.Accepted)
 		}
 	}
 	if doubts == 0 {
 		t.Error("no kill met a call")
 	}
-	t.Logf("%d sent, %d doubts, %d calls", len(rows), doubts, d.sim.State().Sends)
+	t.Logf("%d ended, %d doubts, %d calls", len(rows), doubts, d.sim.State().Sends)
 }
 
 // The samples go the same way: dev with its own WeChat, killed in the middle of
