@@ -204,6 +204,14 @@ func TestGatewayWithoutItsParts(t *testing.T) {
 		}
 		return nil
 	})
+	// Without Redis it goes on, and says so.
+	eventually(t, "ready, but for Redis", func() error {
+		status, ready := askReady(t, d.admin)
+		if status != http.StatusOK || len(ready.Degraded) == 0 || ready.Degraded[0].Part != "redis" || ready.Degraded[0].Since.IsZero() {
+			return fmt.Errorf("%d %+v", status, ready)
+		}
+		return nil
+	})
 	r.redis.start(t)
 	eventually(t, "ready", func() error {
 		status, ready := askReady(t, d.admin)

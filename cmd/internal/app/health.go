@@ -33,6 +33,9 @@ const relaySilence = time.Minute
 // readyzTimeout bounds the question to the store.
 const readyzTimeout = 3 * time.Second
 
+// redisPingTimeout bounds the question to Redis; the store's answer counts more.
+const redisPingTimeout = time.Second
+
 // readyz is 503 only when this process cannot do its own part: the store is
 // away or has another schema, or the process is about to end. A paused app is
 // degraded, not unready.
@@ -74,12 +77,32 @@ func (p *Process) degraded(ctx context.Context) []worker.Degraded {
 	list := []worker.Degraded{}
 	if p.Worker != nil {
 		list = append(list, p.Worker.Degraded()...)
+	} else {
+		list = append(list, p.silentRedis(ctx)...)
 	}
 	list = append(list, p.pausedTemplates(ctx)...)
 	if p.ListenAddr != "" {
 		list = append(list, p.missedPushes(ctx)...)
 	}
 	return list
+}
+
+// silentRedis asks Redis, which a worker does by itself. A gateway takes
+// notifications in without it; what is due goes out when it is back.
+func (p *Process) silentRedis(ctx context.Context) []worker.Degraded {
+	ctx, cancel := context.WithTimeout(ctx, redisPingTimeout)
+	defer cancel()
+	if p.shared.Ping(ctx).Err() == nil {
+		p.noRedis.Store(nil)
+		return nil
+	}
+	now := time.Now()
+	p.noRedis.CompareAndSwap(nil, &now)
+	d := worker.Degraded{Part: "redis", Reason: "does not answer", Since: now}
+	if from := p.noRedis.Load(); from != nil { // not found again meanwhile
+		d.Since = *from
+	}
+	return []worker.Degraded{d}
 }
 
 // missedPushes are the apps whose message push is set here and does not come:

@@ -55,6 +55,7 @@ type Process struct {
 	eraser   *gateway.Eraser
 	started  time.Time
 	draining atomic.Bool
+	noRedis  atomic.Pointer[time.Time] // since when /readyz of a process without a worker finds it silent
 	stops    stops
 }
 
