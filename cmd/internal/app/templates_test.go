@@ -58,7 +58,10 @@ func TestGatewaysKnowTheTemplates(t *testing.T) {
 }
 
 // startGateway runs a gateway in this process until the test ends.
-func (r *rig) startGateway() *app.Process {
+func (r *rig) startGateway() *app.Process { return r.startDoor(false) }
+
+// startDoor starts a gateway, which also sends if withWorker.
+func (r *rig) startDoor(withWorker bool) *app.Process {
 	r.t.Helper()
 	cfg, err := config.Load(config.Sources{LookupEnv: func(k string) (string, bool) { v, ok := r.env[k]; return v, ok }})
 	if err != nil {
@@ -69,7 +72,7 @@ func (r *rig) startGateway() *app.Process {
 		r.t.Fatal(err)
 	}
 	r.t.Cleanup(s.Close)
-	g, err := app.StartGateway(r.t.Context(), app.Parts{Config: cfg, Store: s, Redis: cfg.Redis.NewClient, Logger: zap.NewNop()}, false)
+	g, err := app.StartGateway(r.t.Context(), app.Parts{Config: cfg, Store: s, Redis: cfg.Redis.NewClient, Logger: zap.NewNop()}, withWorker)
 	if err != nil {
 		r.t.Fatal(err)
 	}
