@@ -22,7 +22,7 @@ type Console struct {
 	handler   http.Handler
 	pages     pages
 	users     map[string]account
-	nobody    password.Hash // takes the time of a password for names that are unknown
+	nobody    password.Hash // somebody's: it takes the time of a password for unknown names
 	tries     *tries
 	hashing   chan struct{} // one place for each password that is verified at a time
 	origin    *http.CrossOriginProtection
@@ -52,7 +52,7 @@ func New(c Config) (*Console, error) {
 		return nil, err
 	}
 	made := &Console{
-		cfg: c, pages: pages, users: map[string]account{}, nobody: password.New(""), tries: newTries(c.Now),
+		cfg: c, pages: pages, users: map[string]account{}, nobody: c.Users[0].Password, tries: newTries(c.Now),
 		hashing: make(chan struct{}, maxHashing), origin: http.NewCrossOriginProtection(),
 		inspector: asynq.NewInspectorFromRedisClient(c.Redis),
 	}

@@ -54,7 +54,7 @@ func (c *Console) login(v *visit) error {
 		}
 	}
 	a, known := c.users[name]
-	hash := c.nobody
+	hash := c.nobody // whatever it says
 	if known {
 		hash = a.Password
 	}
