@@ -27,6 +27,10 @@ func (c Cursor) String() string {
 	return strconv.FormatInt(c.CreatedAt.UnixMicro(), 36) + "." + c.ID.String()
 }
 
+// lastCursor is the end of the year 9999, in microseconds since 1970: databases
+// end before an int64 does.
+const lastCursor = 253_402_300_799_999_999
+
 // ParseCursor reads what String wrote; "" is the start.
 func ParseCursor(text string) (Cursor, error) {
 	if text == "" {
@@ -35,7 +39,7 @@ func ParseCursor(text string) (Cursor, error) {
 	at, id, _ := strings.Cut(text, ".")
 	micros, err := strconv.ParseInt(at, 36, 64)
 	parsed, idErr := uuid.Parse(id)
-	if err != nil || idErr != nil {
+	if err != nil || idErr != nil || micros < 0 || micros > lastCursor {
 		return Cursor{}, errors.New("not a cursor that a listing has given")
 	}
 	return Cursor{CreatedAt: time.UnixMicro(micros).UTC(), ID: parsed}, nil

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/wxnotify/wxnotify/store"
 )
@@ -46,13 +47,19 @@ func (q *query) fault(name string, code FieldCode, reason, example string) {
 	q.faults = append(q.faults, FieldError{Field: name, Code: code, Reason: reason, Example: example})
 }
 
-// text is a parameter; "" when it is absent or empty.
+// text is a parameter; "" when it is absent or empty. No database holds what is
+// not text.
 func (q *query) text(name string) string {
 	q.asked[name] = true
 	if len(q.values[name]) > 1 {
 		q.fault(name, FieldDuplicate, "is there twice", "")
 	}
-	return q.values.Get(name)
+	text := q.values.Get(name)
+	if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
+		q.fault(name, FieldBadFormat, "must be text without NUL characters", "")
+		return ""
+	}
+	return text
 }
 
 // word is a parameter that has to be one of a closed list.

@@ -159,6 +159,8 @@ func TestListNotifications(t *testing.T) {
 		for _, query := range []string{
 			"?state=odd", "?class=none", "?reason=odd", "?errcode=x", "?since=yesterday", "?limit=0", "?limit=501", "?cursor=odd",
 			"?unknown=1", "?ref=a&ref=b", "?ref=%zz", "?since=2020-01-01T00:00:00%2B8:0",
+			"?ref=%00", "?user_id=%ff", "?template_id=a%00", // no database holds these
+			"?cursor=1y2p0ij32e8e7.0192f0c4-7a1e-7cc3-98c4-dc0c0c07398f", "?cursor=-1y2p0ij32e8e8.0192f0c4-7a1e-7cc3-98c4-dc0c0c07398f",
 		} {
 			d.want(query, d.do(keyBilling, "GET", "/v1/notifications"+query, nil), http.StatusUnprocessableEntity, CodeInvalid)
 		}

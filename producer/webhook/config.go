@@ -60,7 +60,8 @@ type Config struct {
 	// Registerer gets the metrics. Default: they are not registered.
 	Registerer prometheus.Registerer
 
-	backoff []time.Duration // Default: defaultBackoff
+	backoff      []time.Duration // Default: defaultBackoff
+	storeTimeout time.Duration   // Default: storeTimeout
 }
 
 func (c Config) withDefaults() Config {
@@ -78,6 +79,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.backoff == nil {
 		c.backoff = defaultBackoff
+	}
+	if c.storeTimeout == 0 {
+		c.storeTimeout = storeTimeout
 	}
 	return c
 }

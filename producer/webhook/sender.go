@@ -28,11 +28,13 @@ const (
 	leaseMargin = 30 * time.Second
 	// giveUpAge is how long a delivery is kept that nobody takes, because its
 	// producer is no longer configured: longer than all tries take.
-	giveUpAge   = 48 * time.Hour
-	cleanPage   = 1000
-	cleanPause  = 10 * time.Minute
-	storePause  = 5 * time.Second // while the store is away
-	writeBounds = 20 * time.Second
+	giveUpAge  = 48 * time.Hour
+	cleanPage  = 1000
+	cleanPause = 10 * time.Minute
+	storePause = 5 * time.Second // while the store is away
+	// storeTimeout bounds a call of the store: one that is silent, without closing
+	// its connections, would otherwise stop the telling for good.
+	storeTimeout = 20 * time.Second
 )
 
 // Sender tells producers. It is safe for concurrent use, and several processes
@@ -132,12 +134,18 @@ func (s *Sender) Stop(ctx context.Context) error {
 // clean gives up what nobody is subscribed to any more.
 func (s *Sender) clean(ctx context.Context) {
 	for ctx.Err() == nil {
-		n, err := s.config.Store.DeleteWebhooks(ctx, giveUpAge, cleanPage)
+		n, err := s.deleteOld(ctx)
 		s.metrics.deliveries.WithLabelValues(string(expired)).Add(float64(n))
 		if err != nil || n < cleanPage {
 			pause(ctx, cleanPause)
 		}
 	}
+}
+
+func (s *Sender) deleteOld(ctx context.Context) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.config.storeTimeout)
+	defer cancel()
+	return s.config.Store.DeleteWebhooks(ctx, giveUpAge, cleanPage)
 }
 
 // subscriber tells one producer: its endpoint may be slow or away without any
@@ -166,7 +174,7 @@ func (s *subscriber) run(ctx context.Context) {
 
 // round makes one try of at most Concurrency deliveries and writes the results.
 func (s *subscriber) round(ctx context.Context) (n int, err error) {
-	deliveries, err := s.config.Store.TakeWebhooks(ctx, s.Producer, s.config.Timeout+leaseMargin, s.config.Concurrency)
+	deliveries, err := s.take(ctx)
 	if err != nil || len(deliveries) == 0 {
 		return 0, err
 	}
@@ -194,9 +202,15 @@ func (s *subscriber) round(ctx context.Context) (n int, err error) {
 		results[i] = s.result(d, answers[i])
 	}
 	s.tell(answers)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeBounds)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.storeTimeout)
 	defer cancel()
 	return len(deliveries), s.config.Store.SettleWebhooks(ctx, results)
+}
+
+func (s *subscriber) take(ctx context.Context) ([]store.WebhookDelivery, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.config.storeTimeout)
+	defer cancel()
+	return s.config.Store.TakeWebhooks(ctx, s.Producer, s.config.Timeout+leaseMargin, s.config.Concurrency)
 }
 
 // result is what an answer means for a delivery.

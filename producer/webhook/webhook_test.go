@@ -3,12 +3,14 @@ package webhook
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -260,6 +262,44 @@ func TestSlowEndpoint(t *testing.T) {
 		end(t, st, "quick")
 		next(t, got)
 	}
+}
+
+// silentOnce is a store whose first TakeWebhooks is never answered.
+type silentOnce struct {
+	testStore
+	asked atomic.Bool
+}
+
+func (s *silentOnce) TakeWebhooks(ctx context.Context, producer string, lease time.Duration, limit int) ([]store.WebhookDelivery, error) {
+	if !s.asked.Swap(true) {
+		<-ctx.Done()
+		return nil, fmt.Errorf("%w: %w", store.ErrUnavailable, ctx.Err())
+	}
+	return s.testStore.TakeWebhooks(ctx, producer, lease, limit)
+}
+
+// A call that the store leaves without an answer does not end the telling.
+func TestSilentStore(t *testing.T) {
+	t.Parallel()
+	st := openStore(t)
+	end(t, st, "approval")
+	srv, got := endpoint(t, func(http.ResponseWriter, int) {})
+	s, err := New(Config{Store: &silentOnce{testStore: st}, Allow: loopback, storeTimeout: 10 * time.Millisecond, Subscriptions: []Subscription{
+		{Producer: "approval", URL: srv.URL, Secret: secret},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sub := s.subscribers[0]
+	if _, err := sub.round(t.Context()); !errors.Is(err, store.ErrUnavailable) {
+		t.Fatalf("first round: %v, want %v", err, store.ErrUnavailable)
+	}
+	sub.config.storeTimeout = patience
+	if n, err := sub.round(t.Context()); n != 1 || err != nil {
+		t.Errorf("second round: %d, %v, want one delivery", n, err)
+	}
+	next(t, got)
+	s.client.CloseIdleConnections()
 }
 
 // Addresses that are not public are not connected to, whatever leads there.
