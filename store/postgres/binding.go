@@ -69,16 +69,26 @@ func (s *Store) bind(ctx context.Context, bindings []store.Binding) (store.Bound
 	// Whoever is about to park a notification for the lack of one of these bindings
 	// comes before or after.
 	batch.Queue(holdBoundSQL, apps, users)
-	// Lock what is there in one order, whatever order the callers have.
+	// Lock what is there in one order, whatever order the callers have. Each is looked
+	// up by itself: in a join the planner would read all bindings in their order
+	// rather than sort a handful.
 	batch.Queue(`
-		SELECT b.app, b.user_id, b.open_id
-		FROM bindings b
-		WHERE (b.app, b.user_id) IN (
-			SELECT v.app, v.user_id FROM `+bindingsTable+`
+		WITH k AS MATERIALIZED (
+			SELECT v.app, v.user_id
+			FROM `+bindingsTable+`
 			UNION
-			SELECT o.app, o.user_id FROM `+bindingsTable+` JOIN bindings o ON o.app = v.app AND o.open_id = v.open_id)
-		ORDER BY b.app, b.user_id
-		FOR UPDATE`, args...).Query(func(rows pgx.Rows) error {
+			SELECT o.app, o.user_id
+			FROM `+bindingsTable+`
+			CROSS JOIN LATERAL (
+				SELECT b.app, b.user_id FROM bindings b WHERE b.app = v.app AND b.open_id = v.open_id OFFSET 0
+			) AS o
+			ORDER BY 1, 2
+		)
+		SELECT b.app, b.user_id, b.open_id
+		FROM k
+		CROSS JOIN LATERAL (
+			SELECT b.app, b.user_id, b.open_id FROM bindings b WHERE b.app = k.app AND b.user_id = k.user_id FOR UPDATE
+		) AS b`, args...).Query(func(rows pgx.Rows) error {
 		var err error
 		before, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (b store.Binding, err error) {
 			return b, row.Scan(&b.App, &b.UserID, &b.OpenID)

@@ -75,7 +75,13 @@ func TestReadsWhatItNeeds(t *testing.T) {
 }
 
 // tuplesRead is how many rows of notifications were read so far.
-func tuplesRead(t *testing.T, address string) (n int) {
+func tuplesRead(t *testing.T, address string) int {
+	t.Helper()
+	return tuplesReadOf(t, address, "notifications")
+}
+
+// tuplesReadOf is how many rows of a table were read so far.
+func tuplesReadOf(t *testing.T, address, table string) (n int) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), address)
 	if err != nil {
@@ -85,7 +91,7 @@ func tuplesRead(t *testing.T, address string) (n int) {
 	err = conn.QueryRow(t.Context(), `
 		SELECT coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)
 		FROM pg_stat_user_tables
-		WHERE relname = 'notifications' AND schemaname = current_schema()`).Scan(&n)
+		WHERE relname = $1 AND schemaname = current_schema()`, table).Scan(&n)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -94,12 +94,18 @@ const pauseSQL = `
 const suspectSQL = `
 	WITH s AS (
 		SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[]) AS s (id, seq, outcome)
-	), suspects AS (
+	), k AS MATERIALIZED (
+		SELECT DISTINCT n.app, n.user_id, n.address` + settleFrom + ` AND n.user_id <> ''
+		ORDER BY n.app, n.user_id
+	), suspects AS MATERIALIZED (
 		SELECT b.app, b.user_id
-		FROM bindings b
-		WHERE (b.app, b.user_id, b.open_id) IN (SELECT n.app, n.user_id, n.address` + settleFrom + ` AND n.user_id <> '')
-		ORDER BY b.app, b.user_id
-		FOR NO KEY UPDATE
+		FROM k
+		CROSS JOIN LATERAL (
+			SELECT b.app, b.user_id
+			FROM bindings b
+			WHERE b.app = k.app AND b.user_id = k.user_id AND b.open_id = k.address
+			FOR NO KEY UPDATE
+		) AS b
 	)
 	UPDATE bindings b
 	SET suspect = true

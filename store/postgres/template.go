@@ -43,20 +43,30 @@ func (s *Store) ResumeTemplate(ctx context.Context, app, templateID string) (rel
 // had waited.
 func queueResume(b *pgx.Batch, app, templateID string, released *int) {
 	// The pause goes first: a move that holds it is awaited, and the next
-	// statement sees what it left waiting.
+	// statement sees what it left waiting. OFFSET keeps the search by template from
+	// becoming one by id, which would read every row for the sake of the order.
 	b.Queue(`DELETE FROM template_pauses WHERE app = $1 AND template_id = $2`, app, templateID)
 	b.Queue(`
-		WITH woken AS (
+		WITH found AS MATERIALIZED (
 			SELECT id
-			FROM notifications
-			WHERE app = $1 AND template_id = $2 AND state = 'waiting' AND reason = 'template_paused' AND expires_at > now()
+			FROM (
+				SELECT id
+				FROM notifications
+				WHERE app = $1 AND template_id = $2 AND state = 'waiting' AND reason = 'template_paused' AND expires_at > now()
+				OFFSET 0
+			) AS f
 			ORDER BY id
-			FOR NO KEY UPDATE
+		), woken AS MATERIALIZED (
+			SELECT w.id, w.state
+			FROM found
+			CROSS JOIN LATERAL (
+				SELECT n.id, n.state FROM notifications n WHERE n.id = found.id FOR NO KEY UPDATE
+			) AS w
 		)
 		UPDATE notifications n
 		SET `+wakeSQL+`
 		FROM woken
-		WHERE n.id = woken.id
+		WHERE n.id = woken.id AND woken.state = 'waiting'
 		RETURNING n.id`, app, templateID).Query(func(rows pgx.Rows) error {
 		for rows.Next() {
 			*released++

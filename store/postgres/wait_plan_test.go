@@ -109,3 +109,56 @@ func TestParkedRowsAreNotRead(t *testing.T) {
 	}
 	t.Logf("a consent goes by:\n%s", plan)
 }
+
+// TestReadsItsOwn: a login, a bad address and a resume read the bindings and the
+// notifications that they are about, and not all of them in their order.
+func TestReadsItsOwn(t *testing.T) {
+	t.Parallel()
+	const others = 20_000
+	_, address := postgrestest.Open(t)
+	admin(t, address, parkSQL, others)
+	admin(t, address, `
+		INSERT INTO bindings (app, user_id, open_id, union_id, suspect, updated_at)
+		SELECT 'wx1', 'user-' || i, 'openid-' || i, '', false, now() FROM generate_series(1, $1::int) AS i`, others)
+	admin(t, address, `ANALYZE notifications`)
+	admin(t, address, `ANALYZE bindings`)
+
+	s, name := named(t, address)
+	notifications, bindings := tuplesRead(t, address), tuplesReadOf(t, address, "bindings")
+	const rounds = 5
+	for range rounds {
+		if bound, err := s.Bind(t.Context(), []store.Binding{{App: "wx1", UserID: "user-77", OpenID: uuid.NewString()}}); err != nil || bound.Changed != 1 {
+			t.Fatalf("bind: %+v, %v", bound, err)
+		}
+		a := acceptance()
+		a.Notification.OpenID, a.Notification.UserID = "", "user-77"
+		if _, err := s.Insert(t.Context(), []store.Acceptance{a}); err != nil {
+			t.Fatal(err)
+		}
+		r, err := s.Commit(t.Context(), store.Batch{Claims: []store.Claim{{ID: a.Notification.ID, Generation: 1, Owner: uuid.New(), Lease: time.Minute}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := r.Claims[0].Look
+		if _, err := s.Commit(t.Context(), store.Batch{Settlements: []store.Settlement{{
+			ID: l.ID, Seq: l.Seq, State: store.Dead, Class: store.ClassFault, Reason: store.ReasonBadAddress, SuspectBinding: true,
+			Attempt: store.Attempt{At: l.Now, Outcome: "bad_address"},
+		}}}); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := s.Resolve(t.Context(), "wx1", "user-77"); err != nil || !b.Suspect {
+			t.Fatalf("binding %+v, %v; want it suspect", b, err)
+		}
+		if _, err := s.ResumeTemplate(t.Context(), "wx1", "parked"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Close() // a backend that ends reports its statistics
+	waitFor(t, address, `SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = $1)`, name)
+	if read := tuplesRead(t, address) - notifications; read > 50*rounds {
+		t.Errorf("%d notifications were read", read)
+	}
+	if read := tuplesReadOf(t, address, "bindings") - bindings; read > 50*rounds {
+		t.Errorf("%d bindings were read", read)
+	}
+}
