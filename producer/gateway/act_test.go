@@ -58,6 +58,20 @@ func TestReplay(t *testing.T) {
 	})
 }
 
+// Only handing in can be tried: what is not understood is not done.
+func TestActsHaveNoParameters(t *testing.T) {
+	t.Parallel()
+	d := sqliteDoor(t)
+	id := d.post(keyBilling, report(nil)).ID
+	for _, verb := range []string{"cancel", "replay"} {
+		a := d.do(keyBilling, "POST", "/v1/notifications/"+id.String()+"/"+verb+"?dry_run=true", nil)
+		d.want(verb, a, http.StatusUnprocessableEntity, CodeInvalid)
+	}
+	if n := d.row(id); n.State != store.Queued {
+		t.Errorf("%s, want queued", n.State)
+	}
+}
+
 // What died in doubt needs force.
 func TestReplayOfADoubt(t *testing.T) {
 	t.Parallel()

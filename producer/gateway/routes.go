@@ -32,21 +32,32 @@ func (g *Gateway) routes() []route {
 		{"POST /v1/notifications/batch", RightSend, batchBody, g.idempotent(g.postBatch)},
 		{"GET /v1/notifications/{id}", RightRead, noBody, g.getNotification},
 		{"GET /v1/notifications", RightRead, noBody, g.listNotifications},
-		{"POST /v1/notifications/{id}/replay", RightSend, optionalBody, g.postReplay},
-		{"POST /v1/notifications/{id}/cancel", RightSend, optionalBody, g.postCancel},
+		{"POST /v1/notifications/{id}/replay", RightSend, optionalBody, noQuery(g.postReplay)},
+		{"POST /v1/notifications/{id}/cancel", RightSend, optionalBody, noQuery(g.postCancel)},
 
-		{"POST /v1/logins", RightUsers, someBody, g.postLogin},
-		{"PUT /v1/users/{user_id}", RightUsers, someBody, g.putUser},
-		{"GET /v1/users/{user_id}", RightUsers, noBody, g.getUser},
-		{"DELETE /v1/users/{user_id}", RightErase, noBody, g.deleteUser},
-		{"POST /v1/users/{user_id}/consents", RightUsers, someBody, g.postConsents},
+		{"POST /v1/logins", RightUsers, someBody, noQuery(g.postLogin)},
+		{"PUT /v1/users/{user_id}", RightUsers, someBody, noQuery(g.putUser)},
+		{"GET /v1/users/{user_id}", RightUsers, noBody, noQuery(g.getUser)},
+		{"DELETE /v1/users/{user_id}", RightErase, noBody, noQuery(g.deleteUser)},
+		{"POST /v1/users/{user_id}/consents", RightUsers, someBody, noQuery(g.postConsents)},
 		{"GET /v1/users/{user_id}/consents", RightUsers, noBody, g.getConsents},
 		{"GET /v1/users/{user_id}/consent-plan", RightUsers, noBody, g.getPlan},
 
 		{"GET /v1/templates", RightRead, noBody, g.getTemplates},
-		{"GET /v1/apps/{appid}/token", RightToken, noBody, g.getToken},
+		{"GET /v1/apps/{appid}/token", RightToken, noBody, noQuery(g.getToken)},
 
 		{"GET /openapi.json", "", noBody, g.getDocument},
 		{"GET /docs", "", noBody, g.getDocs},
+	}
+}
+
+// noQuery refuses parameters where there are none: who adds dry_run to a replay
+// must not get a real one.
+func noQuery(next handler) handler {
+	return func(w http.ResponseWriter, r *http.Request, c *call) error {
+		if err := newQuery(r).done(); err != nil {
+			return err
+		}
+		return next(w, r, c)
 	}
 }
