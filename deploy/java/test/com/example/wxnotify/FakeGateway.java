@@ -125,7 +125,7 @@ final class FakeGateway implements AutoCloseable {
             return batch(body);
         }
         if (path.matches("/v1/users/[^/]+/consents")) {
-            return fields(body, "report_id", "results") ? ok("{}") : problem(422, "invalid");
+            return fields(body, "report_id", "results") ? ok("{\"duplicate\":false,\"released\":0,\"consents\":[]}") : problem(422, "invalid");
         }
         if (path.matches("/v1/users/[^/]+/consent-plan")) {
             return ok(PLAN);
@@ -134,7 +134,7 @@ final class FakeGateway implements AutoCloseable {
     }
 
     /** The answer to a question for a plan. */
-    static final String PLAN = "{\"ask\":[\"T2\",\"T1\"]}";
+    static final String PLAN = "{\"ask\":[\"T2\",\"T1\"],\"templates\":[],\"skipped\":[]}";
 
     private Answer batch(Map<String, Object> body) {
         List<?> items = (List<?>) body.get("notifications");

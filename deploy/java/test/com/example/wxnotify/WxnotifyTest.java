@@ -138,7 +138,7 @@ public final class WxnotifyTest {
             }
         });
         Check.test("the Mini Program is told only what it can act upon", () -> {
-            int[][] want = {{422, 422}, {429, 429}, {503, 503}, {401, 502}, {403, 502}, {404, 502}, {500, 502}, {400, 502}};
+            int[][] want = {{422, 422}, {429, 429}, {503, 503}, {401, 502}, {403, 502}, {404, 502}, {409, 502}, {500, 502}, {400, 502}};
             for (int[] w : want) {
                 try (FakeGateway gateway = new FakeGateway()) {
                     gateway.next.add(new FakeGateway.Answer(w[0], "{\"code\":\"some_code\"}", w[0] == 429 ? "7" : null));
