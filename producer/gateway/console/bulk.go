@@ -197,7 +197,7 @@ func (b *bulk) judge(v *visit, n store.Notification, catalog *template.Catalog) 
 	return acted, r, nil
 }
 
-// step works on at most bulkStep notifications; without doing it only says what
+// step works on at most a step of notifications; without doing it only says what
 // would be done.
 func (c *Console) step(v *visit, b *bulk, doing bool) (bulkPage, error) {
 	page := bulkPage{bulk: b, Preview: !doing}
@@ -206,7 +206,7 @@ func (c *Console) step(v *visit, b *bulk, doing bool) (bulkPage, error) {
 		return page, err
 	}
 	began, counts := time.Now(), map[tally]int{}
-	for page.Looked < bulkStep && time.Since(began) < bulkTime {
+	for page.Looked < c.bulkStep && time.Since(began) < bulkTime {
 		found, err := b.page(v)
 		if err != nil {
 			return page, err

@@ -28,6 +28,7 @@ type Console struct {
 	origin    *http.CrossOriginProtection
 	inspector *asynq.Inspector
 	queuesCSP string
+	bulkStep  int // bulkStep, but for tests
 }
 
 // account is a user with what tells whether the password is still the one of a
@@ -53,7 +54,7 @@ func New(c Config) (*Console, error) {
 	}
 	made := &Console{
 		cfg: c, pages: pages, users: map[string]account{}, nobody: c.Users[0].Password, tries: newTries(c.Now),
-		hashing: make(chan struct{}, maxHashing), origin: http.NewCrossOriginProtection(),
+		hashing: make(chan struct{}, maxHashing), origin: http.NewCrossOriginProtection(), bulkStep: bulkStep,
 		inspector: asynq.NewInspectorFromRedisClient(c.Redis),
 	}
 	for _, u := range c.Users {
