@@ -60,6 +60,7 @@ main() {
 		step "go mod tidy -diff" check_tidy
 		[[ -n ${SKIP_LINT:-} ]] || lint
 		compose_config
+		deployment
 	fi
 
 	[[ -n ${TEST_DATABASE_URL:-} ]] || need postgresql find_postgres
@@ -409,6 +410,48 @@ compose_config() {
 		return
 	fi
 	step "docker compose config" docker compose --profile '*' config -q
+}
+
+# deployment checks what is in deploy with the tools it is for, where they are.
+# The tests of cmd/internal/app hold the same files against the program.
+deployment() {
+	if command -v shellcheck >/dev/null; then
+		step "shellcheck" shellcheck deploy/*.sh
+	else
+		headline "shellcheck: skipped, it is not installed"
+	fi
+	if command -v promtool >/dev/null; then
+		step "promtool" alert_rules
+	else
+		headline "promtool: skipped, it is not installed (Debian: prometheus)"
+	fi
+	if command -v kubectl >/dev/null; then
+		step "kubectl kustomize deploy/k8s" quietly "$work/tmp/kustomize-log" kubectl kustomize deploy/k8s
+	else
+		headline "kubectl kustomize: skipped, kubectl is not installed"
+	fi
+	if command -v systemd-analyze >/dev/null; then
+		step "systemd-analyze verify" units
+	else
+		headline "systemd-analyze: skipped, it is not installed"
+	fi
+}
+
+alert_rules() {
+	promtool check rules deploy/prometheus/rules.yml && promtool test rules deploy/prometheus/rules_test.yml &&
+		promtool check config --syntax-only deploy/prometheus/prometheus.yml
+}
+
+# units verifies copies that start a program which is there. What is said about
+# other units of the machine does not matter.
+units() {
+	local unit copies=()
+	mkdir "$work/tmp/units"
+	for unit in deploy/systemd/*.service; do
+		sed 's|/usr/local/bin/wxnotify|/bin/true|' "$unit" >"$work/tmp/units/${unit##*/}"
+		copies+=("$work/tmp/units/${unit##*/}")
+	done
+	systemd-analyze verify --recursive-errors=no "${copies[@]}"
 }
 
 # fuzz runs each fuzz target of the module for a short time. They are found in

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -136,9 +137,7 @@ func exposed(t *testing.T, reg *prometheus.Registry) map[string]family {
 		}
 		all[f.GetName()+"_sum"], all[f.GetName()+"_count"] = labels, labels
 		withLE := family{"le": nil}
-		for name, values := range labels {
-			withLE[name] = values
-		}
+		maps.Copy(withLE, labels)
 		all[f.GetName()+"_bucket"] = withLE
 	}
 	for name := range all { // what Prometheus adds

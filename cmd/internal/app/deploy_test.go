@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -140,9 +141,7 @@ func TestCompose(t *testing.T) {
 func checkEnvironment(t *testing.T, name string, s service) {
 	t.Helper()
 	env := map[string]string{}
-	for key, value := range s.Environment {
-		env[key] = value
-	}
+	maps.Copy(env, s.Environment)
 	wantSettings(t, name, keys(env))
 	if strings.HasPrefix(env["WECHAT_APPID"], "${") {
 		env["WECHAT_APPID"] = "wx0123456789abcdef"
@@ -179,13 +178,7 @@ var secretExamples = map[string]string{
 	"callback_token": "token", "callback_aes_key": callbackAESKey, "api_keys": "default:" + strings.Repeat("k", 32),
 }
 
-func keys(m map[string]string) []string {
-	var names []string
-	for name := range m {
-		names = append(names, name)
-	}
-	return names
-}
+func keys(m map[string]string) []string { return slices.Collect(maps.Keys(m)) }
 
 // TestDockerfile: the image runs as somebody who is not root, from images with a
 // version, and fetches nothing but modules.
