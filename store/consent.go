@@ -80,7 +80,8 @@ type ConsentEvent struct {
 	At time.Time
 	// Primary: Source is the one that this app counts by. Of Client and Popup the
 	// other one counts where the primary does not tell of the same answer within
-	// ConsentWindow, before it or after it.
+	// ConsentWindow, before it or after it; it counts at once, and the primary's
+	// event that comes later does not. Older than ConsentWindow it does not count.
 	Primary bool
 }
 
