@@ -269,7 +269,9 @@ func (c *Client) acceptance(n Notification, now time.Time, direct bool) (store.A
 		a.Notification.Duplicates = store.DuplicatesAllow
 	}
 	if n.Ref != "" {
-		a.Notification.ContentHash = n.contentHash()
+		if a.Notification.ContentHash = n.ContentHash; n.ContentHash == nil {
+			a.Notification.ContentHash = n.Hash()
+		}
 	}
 	if direct && !n.later(now) {
 		a.HandoverIn = store.HandoverGrace

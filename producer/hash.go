@@ -14,15 +14,16 @@ import (
 // from a change of content. Changing it makes every known Ref a conflict.
 const hashVersion = "1"
 
-// contentHash tells whether two notifications with the same Ref ask for the
-// same. It covers template, page, addressee, data, app, priority, duplicates,
-// lang, miniprogram state, the moments SendAt and ExpiresAt, and what is set of
-// Wait, NoConsent and ReleaseOrder. It does not cover Delay: whoever repeats a call after a lost answer measures it anew, and
-// that must find the first one, not a conflict.
+// Hash tells whether two notifications with the same Ref ask for the same. It
+// covers template, page, addressee, data, app, priority, duplicates, lang,
+// miniprogram state, the moments SendAt and ExpiresAt, and what is set of Wait,
+// NoConsent and ReleaseOrder. It does not cover Delay: whoever repeats a call
+// after a lost answer measures it anew, and that must find the first one, not a
+// conflict.
 //
 // Every part is written with its length, so no two contents share an encoding;
 // JSON would tie the hash to the version of an encoder.
-func (n Notification) contentHash() []byte {
+func (n Notification) Hash() []byte {
 	h := sha256.New()
 	for _, s := range []string{
 		hashVersion, n.App, n.TemplateID, n.Page, n.UserID, n.OpenID, string(priority(n.Priority)),

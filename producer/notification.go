@@ -35,6 +35,10 @@ type Notification struct {
 	// same Ref with the same content is accepted once, with other content it is
 	// refused. With it a call whose answer was lost can be repeated. "" for none.
 	Ref string
+	// ContentHash is what tells the same content from another; nil means Hash. Who
+	// fills in what the producer left open gives the Hash of before, so that a
+	// default that changes between a call and its repeat makes no conflict.
+	ContentHash []byte
 	// Priority chooses the queue; "" means store.Default.
 	Priority store.Priority
 	// SendAt or Delay say when it is due; both zero mean now. Delay is measured

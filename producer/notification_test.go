@@ -88,7 +88,7 @@ func TestCheckNamesEveryBadField(t *testing.T) {
 func TestContentHash(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2024, 5, 1, 12, 0, 0, 0, time.UTC)
-	first := notice().contentHash()
+	first := notice().Hash()
 	for name, tc := range map[string]struct {
 		change func(*Notification)
 		same   bool
@@ -123,7 +123,7 @@ func TestContentHash(t *testing.T) {
 			t.Parallel()
 			n := notice()
 			tc.change(&n)
-			if got := cmp.Equal(n.contentHash(), first); got != tc.same {
+			if got := cmp.Equal(n.Hash(), first); got != tc.same {
 				t.Errorf("same hash = %v, want %v", got, tc.same)
 			}
 		})
@@ -136,7 +136,7 @@ func TestContentHash(t *testing.T) {
 	n.SendAt = at
 	m := n
 	m.SendAt = at.In(time.FixedZone("CST", 8*3600))
-	if !cmp.Equal(n.contentHash(), m.contentHash()) {
+	if !cmp.Equal(n.Hash(), m.Hash()) {
 		t.Error("the same moment in another zone is another content")
 	}
 }

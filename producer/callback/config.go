@@ -91,9 +91,10 @@ type Config struct {
 	// InDoubtWait is IN_DOUBT_WAIT: how long after its attempt a receipt may
 	// come and still settle a doubt. Default: 90 s.
 	InDoubtWait time.Duration
-	// LongTerm tells whether a template is a long-term one. It is called for each
+	// LongTerm tells whether a template is a long-term one; an error means that it
+	// cannot tell now, and WeChat sends the event again. It is called for each
 	// consent while WeChat waits for its answer. Default: none is.
-	LongTerm func(ctx context.Context, appID, templateID string) bool
+	LongTerm func(ctx context.Context, appID, templateID string) (bool, error)
 	// Transport carries forwarded events. Default: one of its own, which honours
 	// HTTPS_PROXY and its like.
 	Transport http.RoundTripper
@@ -117,7 +118,7 @@ func (c Config) withDefaults() Config {
 		c.Logger = zap.NewNop()
 	}
 	if c.LongTerm == nil {
-		c.LongTerm = func(context.Context, string, string) bool { return false }
+		c.LongTerm = func(context.Context, string, string) (bool, error) { return false, nil }
 	}
 	if c.Now == nil {
 		c.Now = time.Now

@@ -139,6 +139,10 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, a *app) {
 		return
 	}
 	p, err := h.sort(r.Context(), a, root, message, verified)
+	if errors.Is(err, errNotNow) {
+		h.notNow(w, a, p.kind, 1, err)
+		return
+	}
 	if err != nil {
 		h.refuse(w, a, eventUnread, arrivedMalformed, err)
 		return
@@ -150,12 +154,7 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, a *app) {
 	if len(p.pushes) > 0 {
 		news, err := h.inbox.put(r.Context(), p.pushes)
 		if err != nil {
-			h.metrics.arrivals(p.kind, arrivedUnavailable, len(p.pushes))
-			h.quiet.log(string(arrivedUnavailable), func() {
-				h.config.Logger.Error("push not taken, WeChat has to send it again", zap.String("app", a.id), zap.Error(err))
-			})
-			w.Header().Set("Retry-After", "5")
-			http.Error(w, "not now", http.StatusServiceUnavailable)
+			h.notNow(w, a, p.kind, len(p.pushes), err)
 			return
 		}
 		for _, isNew := range news {
@@ -168,6 +167,19 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, a *app) {
 		h.wake(p.kind)
 	}
 	answer(w, "success")
+}
+
+// errNotNow means that a push cannot be kept now, and could be later.
+var errNotNow = errors.New("not now")
+
+// notNow lets WeChat send a push again.
+func (h *Handler) notNow(w http.ResponseWriter, a *app, kind eventKind, n int, err error) {
+	h.metrics.arrivals(kind, arrivedUnavailable, n)
+	h.quiet.log(string(arrivedUnavailable), func() {
+		h.config.Logger.Error("push not taken, WeChat has to send it again", zap.String("app", a.id), zap.Error(err))
+	})
+	w.Header().Set("Retry-After", "5")
+	http.Error(w, "not now", http.StatusServiceUnavailable)
 }
 
 // answer is what WeChat takes for an acknowledgement.

@@ -40,9 +40,13 @@ func TestPushRepeated(t *testing.T) {
 // pushed.
 func TestConsents(t *testing.T) {
 	t.Parallel()
+	var unread atomic.Bool
 	r := newRig(t, func(c *Config) {
-		c.LongTerm = func(_ context.Context, appID, templateID string) bool {
-			return appID == vectorAppID && templateID == "T-long"
+		c.LongTerm = func(_ context.Context, appID, templateID string) (bool, error) {
+			if unread.Load() {
+				return false, store.ErrUnavailable
+			}
+			return appID == vectorAppID && templateID == "T-long", nil
 		}
 	}).start()
 	start := time.Now().Unix() - 60
@@ -50,6 +54,12 @@ func TestConsents(t *testing.T) {
 		return strings.Replace(`{`+headJSON+`,"Event":"subscribe_msg_popup_event","List":`+list+`}`, "1610969440", strconv.FormatInt(start+after, 10), 1)
 	}
 	const one = `{"TemplateId":"T1","SubscribeStatusString":"acceptWithAudio"}`
+	// While nobody can tell what kind a template is, the event has to come again.
+	unread.Store(true)
+	if status, answer := r.push(vectorAppID, popup(0, one), true); status != http.StatusServiceUnavailable {
+		t.Errorf("without a catalog: %d %s", status, answer)
+	}
+	unread.Store(false)
 	for i, message := range []string{
 		popup(0, `[`+one+`,{"TemplateId":"T-long","SubscribeStatusString":"accept"},{"TemplateId":"T2","SubscribeStatusString":"accept"}]`),
 		popup(1, one),
@@ -61,7 +71,7 @@ func TestConsents(t *testing.T) {
 		r.wantAnswer("push", status, answer, 200, "success")
 	}
 	r.wantCounts("arrivals", r.handler.metrics.arrived, map[string]float64{
-		"popup/accepted": 4, "popup/duplicate": 1, "popup/ignored": 1, "change/accepted": 1,
+		"popup/accepted": 4, "popup/duplicate": 1, "popup/unavailable": 1, "popup/ignored": 1, "change/accepted": 1,
 	})
 	r.wantCounts("effects", r.handler.metrics.applied, map[string]float64{"popup/recorded": 4, "change/recorded": 1})
 	consents, err := r.store.Consents(t.Context(), vectorAppID, "o1")

@@ -82,7 +82,9 @@ func (h *Handler) sort(ctx context.Context, a *app, root *node, message []byte, 
 		e.Verified = verified
 		if e.Kind != eventSent {
 			e.Primary = a.ConsentPrimary == ConsentEvent
-			e.LongTerm = h.config.LongTerm(ctx, a.id, e.TemplateID)
+			if e.LongTerm, err = h.config.LongTerm(ctx, a.id, e.TemplateID); err != nil {
+				return sorted{kind: kind}, fmt.Errorf("%w: kind of a template: %w", errNotNow, err)
+			}
 		}
 		key := e.key(a.id)
 		if seen[key] {

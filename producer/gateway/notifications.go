@@ -1,6 +1,9 @@
 package gateway
 
 import (
+	"bytes"
+	"cmp"
+	"context"
 	"errors"
 	"net/http"
 	"strconv"
@@ -45,6 +48,10 @@ func (g *Gateway) postNotification(w http.ResponseWriter, r *http.Request, c *ca
 	asked := o.notification()
 	o.end()
 	n, err := g.prepare(r.Context(), c, asked, "", *o.faults)
+	if before, ok := g.acceptedBefore(r.Context(), c, asked, err); ok && !dryRun {
+		writeAccepted(w, accepted{before.ID, before.Ref, before.State, true, ""})
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -57,9 +64,28 @@ func (g *Gateway) postNotification(w http.ResponseWriter, r *http.Request, c *ca
 	if err != nil {
 		return refused(err)
 	}
-	w.Header().Set("Location", "/v1/notifications/"+got.ID.String())
-	writeJSON(w, http.StatusAccepted, accepted{got.ID, n.Ref, got.State, got.Duplicate, n.warning})
+	writeAccepted(w, accepted{got.ID, n.Ref, got.State, got.Duplicate, n.warning})
 	return nil
+}
+
+func writeAccepted(w http.ResponseWriter, a accepted) {
+	w.Header().Set("Location", "/v1/notifications/"+a.ID.String())
+	writeJSON(w, http.StatusAccepted, a)
+}
+
+// acceptedBefore finds what a request that is refused now was accepted as before:
+// since then its time may have gone by, or its template have changed, and the
+// repeat of a request whose answer was lost gets that answer. err is the refusal.
+func (g *Gateway) acceptedBefore(ctx context.Context, c *call, asked Asked, err error) (store.Notification, bool) {
+	if _, refused := errors.AsType[FieldErrors](err); !refused || asked.Ref == "" {
+		return store.Notification{}, false
+	}
+	asked.App = cmp.Or(asked.App, g.config.DefaultApp)
+	list, err := g.config.Notifications.List(ctx, store.Filter{Producer: c.Name, Ref: asked.Ref, Limit: 1})
+	if err != nil || len(list) == 0 || !bytes.Equal(list[0].ContentHash, asked.Hash()) {
+		return store.Notification{}, false
+	}
+	return list[0], true
 }
 
 // maxBatch is how many notifications a batch may have.
@@ -119,7 +145,13 @@ func (g *Gateway) acceptBatch(r *http.Request, c *call, items []value) (batchAns
 	places := make([]int, 0, len(items))
 	for i, item := range items {
 		answer.Results[i].Index = i
-		n, err := g.readItem(r, c, i, item)
+		n, asked, err := g.readItem(r, c, i, item)
+		if before, ok := g.acceptedBefore(r.Context(), c, asked, err); ok {
+			duplicate := true
+			answer.Results[i].ID, answer.Results[i].State, answer.Results[i].Duplicate = &before.ID, before.State, &duplicate
+			answer.Accepted++
+			continue
+		}
 		if err != nil {
 			p, ok := g.itemProblem(err)
 			if !ok {
@@ -151,18 +183,18 @@ func (g *Gateway) acceptBatch(r *http.Request, c *call, items []value) (batchAns
 }
 
 // readItem reads and checks one notification of a batch.
-func (g *Gateway) readItem(r *http.Request, c *call, i int, item value) (producer.Notification, error) {
+func (g *Gateway) readItem(r *http.Request, c *call, i int, item value) (producer.Notification, Asked, error) {
 	at := "/notifications/" + strconv.Itoa(i)
 	var faults FieldErrors
 	o := newObject(at, item, &faults)
 	if item.kind != kindObject {
-		return producer.Notification{}, faults
+		return producer.Notification{}, Asked{}, faults
 	}
 	asked := o.notification()
 	o.end()
 	n, err := g.prepare(r.Context(), c, asked, at, faults)
 	n.ID = c.id(i)
-	return n.Notification, err
+	return n.Notification, asked, err
 }
 
 // itemProblem is what is wrong with one item; ok is false when it concerns them

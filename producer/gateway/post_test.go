@@ -218,6 +218,44 @@ func TestRef(t *testing.T) {
 	})
 }
 
+// The repeat of a request finds what it was accepted as, also when it would be
+// refused by now: its time went by, and its template's policy changed.
+func TestRefOfOldRequest(t *testing.T) {
+	t.Parallel()
+	eachDoor(t, func(t *testing.T, d *door) {
+		old := report(map[string]any{"ref": "old", "expires_at": "2020-01-01T00:00:00Z"})
+		b, err := json.Marshal(old)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsedOld, faults := ParseNotification(b)
+		if len(faults) > 0 {
+			t.Fatal(faults)
+		}
+		parsedOld.App = doorApp
+		id := uuid.Must(uuid.NewV7())
+		_, err = d.store.Insert(t.Context(), []store.Acceptance{{MaxAge: time.Hour, Notification: store.Notification{
+			ID: id, App: doorApp, Producer: "billing", Ref: "old", ContentHash: parsedOld.Hash(),
+			TemplateID: parsedOld.TemplateID, UserID: parsedOld.UserID, OpenID: parsedOld.OpenID, Data: parsedOld.Data, Generation: 1,
+			// Other policies than the catalog has now.
+			Duplicates: store.DuplicatesAllow, Priority: store.Low, Wait: 3 * time.Hour,
+		}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again := d.post(keyBilling, old); again.ID != id || !again.Duplicate {
+			t.Errorf("again: %+v, want %s as a duplicate", again, id)
+		}
+		batch := parsed[batchAnswer](d, d.do(keyBilling, "POST", "/v1/notifications/batch", map[string]any{"notifications": []any{old}}))
+		if batch.Accepted != 1 || *batch.Results[0].ID != id {
+			t.Errorf("in a batch: %+v", batch)
+		}
+		other := report(map[string]any{"ref": "old", "expires_at": "2020-01-02T00:00:00Z"})
+		d.want("other content", d.do(keyBilling, "POST", "/v1/notifications", other), http.StatusUnprocessableEntity, CodeInvalid)
+		d.want("another producer", d.do(keyReports, "POST", "/v1/notifications", old), http.StatusUnprocessableEntity, CodeInvalid)
+	})
+}
+
 // parallel makes requests at a time and returns the statuses and, of those that
 // were accepted, the ids.
 func parallel(d *door, n int, request func() (answer, error)) (statuses map[int]int, ids map[uuid.UUID]int) {

@@ -152,11 +152,11 @@ func (p *Process) startCallback(ctx context.Context) (*callback.Handler, error) 
 }
 
 // longTerm reports whether the catalog says so of a template.
-func (p *Process) longTerm(ctx context.Context, appID, templateID string) bool {
+func (p *Process) longTerm(ctx context.Context, appID, templateID string) (bool, error) {
 	c, err := p.Templates.Catalog(ctx)
 	if err != nil {
-		return false // the store is away: the event comes again
+		return false, err
 	}
 	t, faults := c.Resolve(appID, templateID)
-	return len(faults) == 0 && t.Kind == template.KindLongTerm
+	return len(faults) == 0 && t.Kind == template.KindLongTerm, nil
 }
