@@ -221,7 +221,7 @@ func (d *leakDoor) people() {
 	report := map[string]any{"report_id": uuid.New(), "results": map[string]string{simulator.SeedReport: "accept"}}
 	must[any](d.door, http.StatusOK, http.MethodPost, "/v1/users/"+leakUser(1)+"/consents", report)
 	must[any](d.door, http.StatusOK, http.MethodGet, "/v1/users/"+leakUser(1)+"/consent-plan?templates="+simulator.SeedReport, nil)
-	d.refused(http.StatusUnprocessableEntity, http.MethodPost, "/v1/users/"+leakUser(4)+"/consents", report)
+	d.refused(http.StatusConflict, http.MethodPost, "/v1/users/"+leakUser(4)+"/consents", report)
 	must[any](d.door, http.StatusOK, http.MethodGet, "/v1/apps/"+d.rig.app.AppID+"/token", nil)
 }
 
