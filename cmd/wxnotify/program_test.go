@@ -108,7 +108,7 @@ func TestEveryCommandIsDescribed(t *testing.T) {
 		if cmd.RunE == nil {
 			t.Errorf("%s does nothing when it is called", cmd.CommandPath())
 		}
-		if cmd.Parent() == root && cmd.GroupID == "" {
+		if cmd.Parent() == root && cmd.GroupID == "" && !cmd.Hidden {
 			t.Errorf("%s is in no group", cmd.CommandPath())
 		}
 		path := strings.Fields(cmd.CommandPath())[1:]

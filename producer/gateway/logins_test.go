@@ -173,11 +173,7 @@ func TestLoginRepeated(t *testing.T) {
 		_, err := p.try(ctx, keyAll, "POST", "/v1/logins", body)
 		first <- err
 	}()
-	p.eventually("the code is on its way", func() bool {
-		p.gateway.exchanges.mu.Lock()
-		defer p.gateway.exchanges.mu.Unlock()
-		return len(p.gateway.exchanges.all) == 1
-	})
+	p.must(p.sim.Await(p.Context(), func(s simulator.State) bool { return s.Hanging == 1 }))
 	hangUp()
 	if err := <-first; err == nil {
 		p.Fatal("the first call was answered")
