@@ -104,7 +104,7 @@ func TestReadmeWalkThrough(t *testing.T) {
 // runBlock runs commands in a shell that knows what the blocks before it set.
 func runBlock(ctx context.Context, t *testing.T, state, script string) string {
 	t.Helper()
-	whole := fmt.Sprintf("set -u\nsource %[1]s\n%[2]s\n{ declare -f; for v in KEY PHONES ID OPENID; do [ -v $v ] && declare -p $v; done; } >%[1]s\nexit 0\n", state, script)
+	whole := fmt.Sprintf("set -u\nsource %[1]s\n%[2]s\n{ declare -f; for v in KEY DOOR PHONES ID OPENID; do [ -v $v ] && declare -p $v; done; } >%[1]s\nexit 0\n", state, script)
 	cmd := exec.CommandContext(ctx, "bash", "-c", whole)
 	cmd.WaitDelay = time.Second
 	out, err := cmd.CombinedOutput()
