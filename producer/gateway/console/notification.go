@@ -116,7 +116,7 @@ func (c *Console) timeline(v *visit, n store.Notification, attempts []store.Atte
 		events = append(events, e)
 	}
 	for _, r := range receipts {
-		events = append(events, event{At: r.At, Receipt: &r})
+		events = append(events, event{At: receivedAt(r, attempts), Receipt: &r})
 	}
 	for _, a := range actions {
 		events = append(events, event{At: a.At, Action: &a})
@@ -129,6 +129,17 @@ func (c *Console) timeline(v *visit, n store.Notification, attempts []store.Atte
 	}
 	slices.SortStableFunc(events, func(a, b event) int { return cmp.Compare(a.At.UnixMicro(), b.At.UnixMicro()) })
 	return events, nil
+}
+
+// receivedAt is the time of a receipt, but not before the attempt that it is
+// about: WeChat's times are whole seconds.
+func receivedAt(r store.ReceiptRecord, attempts []store.Attempt) time.Time {
+	for _, a := range attempts {
+		if a.N == r.N && a.At.After(r.At) {
+			return a.At
+		}
+	}
+	return r.At
 }
 
 // sendable reports whether the notification still has what a message needs.
