@@ -29,6 +29,7 @@ type receiver struct {
 	store Inbox
 	in    chan *delivery
 	runs  atomic.Bool
+	limit time.Duration // of a put, and of a transaction: putTimeout
 }
 
 // delivery is what one request brought, and the answer.
@@ -40,7 +41,7 @@ type delivery struct {
 }
 
 func newReceiver(s Inbox) *receiver {
-	return &receiver{store: s, in: make(chan *delivery, maxWaiting)}
+	return &receiver{store: s, in: make(chan *delivery, maxWaiting), limit: putTimeout}
 }
 
 // put returns when the pushes are in the inbox, and whether each is new. After
@@ -49,7 +50,7 @@ func (r *receiver) put(ctx context.Context, pushes []store.Push) ([]bool, error)
 	if !r.runs.Load() {
 		return nil, errStopped
 	}
-	ctx, cancel := context.WithTimeout(ctx, putTimeout)
+	ctx, cancel := context.WithTimeout(ctx, r.limit)
 	defer cancel()
 	d := &delivery{pushes: pushes, done: make(chan struct{})}
 	select {
@@ -108,7 +109,7 @@ func (r *receiver) write(ctx context.Context, batch []*delivery) {
 		pushes = append(pushes, d.pushes...)
 	}
 	// Stop does not break off what a request waits for.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), putTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.limit)
 	defer cancel()
 	news, err := r.store.ReceivePushes(ctx, pushes)
 	if err != nil && len(batch) > 1 && !errors.Is(err, store.ErrUnavailable) {

@@ -3,6 +3,7 @@ package app_test
 import (
 	"bytes"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -163,12 +164,15 @@ func (k *link) pump(from, to net.Conn, replies bool) {
 		reset(to)
 	}()
 	buf := make([]byte, 64<<10)
+	var before []byte // the end of the last piece, for a text that comes in two
 	for {
 		n, err := from.Read(buf)
 		if err != nil {
 			return
 		}
-		mode, moved := k.arrived(buf[:n], replies)
+		mode, moved := k.arrived(before, buf[:n], replies)
+		before = append(before, buf[:n]...)
+		before = bytes.Clone(before[max(0, len(before)-maxSplit):])
 		for mode == silent || mode == unanswered && replies {
 			<-moved
 			mode, moved = k.now()
@@ -185,12 +189,21 @@ func (k *link) pump(from, to net.Conn, replies bool) {
 	}
 }
 
+// ends reports whether a text ends in piece; it may have begun before.
+func ends(before, piece, text []byte) bool {
+	split := min(len(before), len(text)-1)
+	return bytes.Contains(slices.Concat(before[len(before)-split:], piece), text)
+}
+
+// maxSplit is no less than any text of a trigger but its last byte.
+const maxSplit = 32
+
 // arrived counts a piece and answers what is to become of it.
-func (k *link) arrived(piece []byte, replies bool) (linkMode, <-chan struct{}) {
+func (k *link) arrived(before, piece []byte, replies bool) (linkMode, <-chan struct{}) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.pieces++
-	if k.at != nil && k.at.replies == replies && bytes.Contains(piece, k.at.text) {
+	if k.at != nil && k.at.replies == replies && ends(before, piece, k.at.text) {
 		close(k.at.done)
 		k.change(k.at.mode)
 		k.at = nil
