@@ -209,7 +209,7 @@ func newLeakRig(t *testing.T, env map[string]string, faults int) *leakRig {
 	}
 	all := map[string]string{
 		"ADMIN_ADDR": "127.0.0.1:0", "ADMIN_PASSWORD": leakPassword, "test redis password": canary + "redispassword",
-		"SEND_TIMEOUT": "5s", "IN_DOUBT_WAIT": "1s", "WXNOTIFY_CONFIG": file,
+		"SEND_TIMEOUT": "8s", "IN_DOUBT_WAIT": "1s", "WXNOTIFY_CONFIG": file,
 	}
 	maps.Copy(all, env)
 	r := &leakRig{rig: newRig(t, simulator.Config{Apps: apps}, all)}
@@ -240,7 +240,7 @@ func newLeakRig(t *testing.T, env map[string]string, faults int) *leakRig {
 // fault pauses the app, and returns what was sent. Half of them go to a user id.
 func (r *leakRig) burst(paths []failure) []sent {
 	r.t.Helper()
-	r.sim.SetLatency(2 * time.Second)
+	r.sim.SetLatency(5 * time.Second)
 	for i, p := range paths {
 		r.fault(*p.fault)
 		if i%2 == 0 {
@@ -474,7 +474,6 @@ func (r *leakRig) viewer(s *search) {
 // console searches everything the admin listener shows.
 func (r *leakRig) console(s *search, when string) {
 	r.t.Helper()
-	r.viewer(s)
 	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/admin/queues", "/admin/queues/api/servers", "/admin/queues/api/redis_info", "/admin/queues/api/queue_stats"} {
 		s.in(path, ask(r.t, "GET", r.admin+path, leakPassword).body)
 	}
@@ -508,6 +507,7 @@ func (r *leakRig) console(s *search, when string) {
 			r.t.Errorf("%s: %d %s were shown, want at least %d", when, seen[list], list, least)
 		}
 	}
+	r.viewer(s) // last: what is in flight does not wait for it
 }
 
 // lastErrors searches the error texts that asynq keeps.
