@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -166,6 +168,62 @@ func expireClaims(t *testing.T, dir string) {
 	}
 }
 
+// killSparing is kill -9 at a moment when no notification that is in doubt is
+// being sent again: a second doubt would end it, as it should, and it is not what
+// the caller looks at. The process stands still while the rows are read.
+func killSparing(ctx context.Context, t *testing.T, cmd *exec.Cmd, dir string) {
+	t.Helper()
+	db := openFile(t, dir)
+	defer db.Close()
+	signal := func(s syscall.Signal) {
+		if err := cmd.Process.Signal(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		signal(syscall.SIGSTOP)
+		awaitStopped(ctx, t, cmd.Process.Pid)
+		var again int
+		err := db.QueryRowContext(ctx, `SELECT count(*) FROM notifications WHERE state = 'sending' AND doubts > 0`).Scan(&again)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again == 0 {
+			break
+		}
+		signal(syscall.SIGCONT)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("%d notifications in doubt are being sent all the time", again)
+		}
+	}
+	signal(syscall.SIGKILL)
+	cmd.Wait() //nolint:errcheck // it was killed
+}
+
+// awaitStopped waits until a child that got SIGSTOP stands still.
+func awaitStopped(ctx context.Context, t *testing.T, pid int) {
+	t.Helper()
+	for ctx.Err() == nil {
+		var status syscall.WaitStatus
+		got, err := syscall.Wait4(pid, &status, syscall.WUNTRACED|syscall.WNOHANG, nil)
+		switch {
+		case errors.Is(err, syscall.EINTR), err == nil && got == 0:
+			runtime.Gosched()
+		case err != nil:
+			t.Fatal(err)
+		case status.Stopped():
+			return
+		default:
+			t.Fatalf("the process ended instead of standing still: %v", status)
+		}
+	}
+	t.Fatal(ctx.Err())
+}
+
 // dev is killed again and again, at another moment each time, and started on the
 // same directory. Everything that it accepted ends as sent: once, or once more
 // where a call was under way that nobody knows the end of; where that happened
@@ -254,10 +312,7 @@ func TestDevEndsItsSamplesAfterKills(t *testing.T) {
 			"--send-timeout", "20s", "--in-doubt-wait", "1s", "--admin-addr", "127.0.0.1:0")
 		url := stderr.await(ctx, t, `Simulated WeChat: (\S+)`)[1]
 		awaitState(ctx, t, url, func(s simulator.State) bool { return s.Requests[simulator.APISend] >= calls })
-		if err := cmd.Process.Kill(); err != nil {
-			t.Fatal(err)
-		}
-		cmd.Wait() //nolint:errcheck // it was killed
+		killSparing(ctx, t, cmd, dir)
 		expireClaims(t, dir)
 	}
 	got := shell{}.must(t, "dev", "--once", "--data", dir, "--in-doubt-wait", "1s")
