@@ -135,6 +135,9 @@ type Settled struct {
 	Class      Class
 	Reason     Reason
 	Generation int
+	// Delivered is that of the receipt that came before this settlement, as in
+	// Receipted; 0 when none did, or when this is a repeat.
+	Delivered time.Duration
 }
 
 // Release gives a claim back unsent: nothing was written to the network. The

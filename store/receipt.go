@@ -60,7 +60,7 @@ func (e ReceiptEvent) Check() error {
 
 const maxReceiptStatus = 256
 
-// ReceiptResult is what RecordReceipts made of one event.
+// ReceiptResult is what a store made of one event.
 type ReceiptResult string
 
 // The results.
@@ -79,6 +79,16 @@ const (
 
 // ReceiptResults lists every result.
 var ReceiptResults = []ReceiptResult{ReceiptJoined, ReceiptSettled, ReceiptPending, ReceiptBefore}
+
+// Receipted answers a ReceiptEvent.
+type Receipted struct {
+	App    string
+	Result ReceiptResult
+	// Delivered is how long after its acceptance the notification's good receipt
+	// came, or after it was due where that was later and its first attempt was the
+	// one, by the database's clock. 0 without one, and for a second one.
+	Delivered time.Duration
+}
 
 // ReceiptRecord is a receipt that found its attempt, as it is stored.
 type ReceiptRecord struct {

@@ -86,7 +86,8 @@ func (a *applier) turn(ctx context.Context) (more bool, err error) {
 		return false, nil
 	}
 	n, found, err := a.config.Store.ReviewReceipts(ctx, applyPage)
-	a.metrics.effects(eventSent, effectFoundLater, found)
+	a.metrics.effects(eventSent, effectFoundLater, len(found))
+	a.delivered(found)
 	if err != nil || n == applyPage {
 		return err == nil, err
 	}
@@ -194,11 +195,21 @@ func (a *applier) recordReceipts(ctx context.Context, events []applied) error {
 	for i, e := range events {
 		list[i] = e.event.receipt(e.push.App, a.config.InDoubtWait)
 	}
-	results, err := a.config.Store.RecordReceipts(ctx, list)
-	for _, r := range results {
-		a.metrics.effects(eventSent, effect(r), 1)
+	answers, err := a.config.Store.RecordReceipts(ctx, list)
+	for _, r := range answers {
+		a.metrics.effects(eventSent, effect(r.Result), 1)
 	}
+	a.delivered(answers)
 	return err
+}
+
+// delivered tells of what users have.
+func (a *applier) delivered(answers []store.Receipted) {
+	for _, r := range answers {
+		if r.Delivered > 0 {
+			a.config.Delivered(r.App, r.Delivered)
+		}
+	}
 }
 
 func (a *applier) recordConsents(ctx context.Context, events []applied) error {

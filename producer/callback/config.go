@@ -44,10 +44,10 @@ type Ledger interface {
 	// Pushed notes that a verified push came for the app.
 	Pushed(ctx context.Context, app string) error
 	// RecordReceipts joins receipts to attempts and settles doubts.
-	RecordReceipts(ctx context.Context, events []store.ReceiptEvent) ([]store.ReceiptResult, error)
+	RecordReceipts(ctx context.Context, events []store.ReceiptEvent) ([]store.Receipted, error)
 	// ReviewReceipts looks again at receipts that found nothing yet, at most
-	// limit; n is how many were due, found how many found their attempt.
-	ReviewReceipts(ctx context.Context, limit int) (n, found int, err error)
+	// limit; n is how many were due, found are those that found their attempt.
+	ReviewReceipts(ctx context.Context, limit int) (n int, found []store.Receipted, err error)
 	// RecordConsents counts consents.
 	RecordConsents(ctx context.Context, events []store.ConsentEvent) ([]store.ConsentRecorded, error)
 }
@@ -95,6 +95,10 @@ type Config struct {
 	// cannot tell now, and WeChat sends the event again. It is called for each
 	// consent while WeChat waits for its answer. Default: none is.
 	LongTerm func(ctx context.Context, appID, templateID string) (bool, error)
+	// Delivered is told how long after its acceptance the receipt of a delivered
+	// message came, as [store.Receipted] says; it must not block. Default: nobody
+	// is told.
+	Delivered func(appID string, after time.Duration)
 	// Transport carries forwarded events. Default: one of its own, which honours
 	// HTTPS_PROXY and its like.
 	Transport http.RoundTripper
@@ -119,6 +123,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.LongTerm == nil {
 		c.LongTerm = func(context.Context, string, string) (bool, error) { return false, nil }
+	}
+	if c.Delivered == nil {
+		c.Delivered = func(string, time.Duration) {}
 	}
 	if c.Now == nil {
 		c.Now = time.Now

@@ -44,7 +44,7 @@ type peopleStore interface { //nolint:interfacebloat // the union of what they u
 	producer.Store
 	Commit(ctx context.Context, b store.Batch) (store.Results, error)
 	ReceivePushes(ctx context.Context, pushes []store.Push) ([]bool, error)
-	RecordReceipts(ctx context.Context, events []store.ReceiptEvent) ([]store.ReceiptResult, error)
+	RecordReceipts(ctx context.Context, events []store.ReceiptEvent) ([]store.Receipted, error)
 }
 
 // people is a gateway with everything around it real but WeChat.

@@ -36,3 +36,6 @@ func (s *Store) Explain(ctx context.Context, take func(string)) error {
 
 // SetLeadSilence makes a test's leaders fall silent sooner.
 func (s *Store) SetLeadSilence(d time.Duration) { s.leadSilence = d }
+
+// SetBalancePages lets Balances read less of the ledger.
+func (s *Store) SetBalancePages(n int) { s.balancePages = n }

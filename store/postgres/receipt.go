@@ -3,6 +3,8 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -28,7 +30,7 @@ const keepReceiptsSQL = `
 // RecordReceipts keeps WeChat's receipts, joins each to the attempt that has its
 // msgid, or settles the doubt that only it fits, and answers in the order of the
 // slice. A receipt that finds neither waits.
-func (s *Store) RecordReceipts(ctx context.Context, events []store.ReceiptEvent) ([]store.ReceiptResult, error) {
+func (s *Store) RecordReceipts(ctx context.Context, events []store.ReceiptEvent) ([]store.Receipted, error) {
 	const op = "record receipts"
 	if len(events) == 0 {
 		return nil, nil
@@ -58,28 +60,28 @@ func (s *Store) RecordReceipts(ctx context.Context, events []store.ReceiptEvent)
 	if err != nil {
 		return nil, wrap(op, err)
 	}
-	results := make([]store.ReceiptResult, len(events))
+	answers := make([]store.Receipted, len(events))
 	for i, e := range events {
 		k := receiptKey{e.MsgID, e.App}
-		result, ok := found[k]
+		answer, ok := found[k]
 		switch {
 		case ok:
 			delete(found, k) // a second one of this call finds it there
 			delete(pending, k)
 		case pending[k]:
-			result = store.ReceiptPending
+			answer = store.Receipted{App: e.App, Result: store.ReceiptPending}
 		default:
-			result = store.ReceiptBefore
+			answer = store.Receipted{App: e.App, Result: store.ReceiptBefore}
 		}
-		results[i] = result
+		answers[i] = answer
 	}
-	return results, nil
+	return answers, nil
 }
 
 // ReviewReceipts looks again for the attempts of receipts that found none, at
-// most limit of those that are due for it. n is how many it looked at, found how
-// many of them found theirs.
-func (s *Store) ReviewReceipts(ctx context.Context, limit int) (n, found int, err error) {
+// most limit of those that are due for it. n is how many it looked at, found are
+// those that found theirs, in no order.
+func (s *Store) ReviewReceipts(ctx context.Context, limit int) (n int, found []store.Receipted, err error) {
 	const op = "review receipts"
 	var b pgx.Batch
 	keys := map[receiptKey]bool{}
@@ -101,10 +103,10 @@ func (s *Store) ReviewReceipts(ctx context.Context, limit int) (n, found int, er
 		RETURNING r.msg_id, r.app`, limit, store.ReceiptLooks, store.ReceiptLook.Microseconds()).
 		Query(scanReceiptKeys(func(k receiptKey) { keys[k] = true }))
 	if err := s.run(ctx, &b); err != nil {
-		return 0, 0, wrap(op, err)
+		return 0, nil, wrap(op, err)
 	}
-	results, err := s.findAttempts(ctx, keys)
-	return len(keys), len(results), wrap(op, err)
+	answers, err := s.findAttempts(ctx, keys)
+	return len(keys), slices.Collect(maps.Values(answers)), wrap(op, err)
 }
 
 // settleByReceipts settles those doubts among the limit that are due first for
@@ -180,6 +182,22 @@ func scanReceiptKeys(each func(receiptKey)) func(pgx.Rows) error {
 		var k receiptKey
 		_, err := pgx.ForEachRow(rows, []any{&k.msgID, &k.app}, func() error {
 			each(k)
+			return nil
+		})
+		return err
+	}
+}
+
+// scanDelivered calls each for every row of a msgid, an app and what deliveredSQL
+// found.
+func scanDelivered(each func(receiptKey, time.Duration)) func(pgx.Rows) error {
+	return func(rows pgx.Rows) error {
+		var (
+			k     receiptKey
+			after int64
+		)
+		_, err := pgx.ForEachRow(rows, []any{&k.msgID, &k.app, &after}, func() error {
+			each(k, time.Duration(max(after, 0))*time.Microsecond)
 			return nil
 		})
 		return err

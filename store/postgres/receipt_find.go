@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -45,8 +46,8 @@ const concernedSQL = `
 	FROM fits
 	WHERE notifications = 1`
 
-// joinedSQL joins receipts that were found: rows msg_id, app, ok, notification_id,
-// n. Of two receipts of one notification, which takes two attempts that WeChat
+// joinedSQL joins receipts that were found: rows msg_id, app, notification_id, n,
+// and what deliveredSQL needs of the notification. Of two receipts of one notification, which takes two attempts that WeChat
 // accepted, the good one counts: the user has the message. updated_at stays as it
 // is: while a notification is being sent it tells when that began.
 const joinedSQL = `
@@ -55,20 +56,28 @@ const joinedSQL = `
 		SET notification_id = f.notification_id, attempt = f.n, open_id = '', look_at = NULL
 		FROM found f
 		WHERE r.msg_id = f.msg_id AND r.app = f.app AND r.notification_id IS NULL
-		RETURNING r.msg_id, r.app, r.ok, r.notification_id
+		RETURNING r.msg_id, r.app, r.ok, r.notification_id, CASE WHEN r.ok AND f.receipt <> 'ok' THEN ` + deliveredSQL + ` ELSE 0 END AS delivered
 	), told AS (
 		UPDATE notifications n
 		SET receipt = CASE WHEN j.ok OR n.receipt = 'ok' THEN 'ok' ELSE 'failed' END
 		FROM (SELECT notification_id, bool_or(ok) AS ok FROM joined GROUP BY notification_id) AS j
 		WHERE n.id = j.notification_id
 	)
-	SELECT msg_id, app
+	SELECT msg_id, app, delivered
 	FROM joined`
+
+// deliveredSQL is how long the receipt r of the notification f took, in
+// microseconds, as store.Receipted says. The due time of a doubt, which is no
+// time to send at, lies behind its receipt.
+const deliveredSQL = `
+	(extract(epoch FROM r.received_at - CASE
+		WHEN f.seq = 1 AND f.due_at > f.created_at AND f.due_at <= r.received_at THEN f.due_at
+		ELSE f.created_at END) * 1000000)::bigint`
 
 // joinReceiptsSQL joins receipts to the attempts with their msgids.
 const joinReceiptsSQL = `
 	WITH found AS MATERIALIZED (
-		SELECT k.msg_id, k.app, a.notification_id, a.n
+		SELECT k.msg_id, k.app, a.notification_id, a.n, n.receipt, n.seq, n.due_at, n.created_at
 		FROM unnest($1::bigint[], $2::text[]) AS k (msg_id, app)
 		JOIN attempts a ON a.msg_id = k.msg_id AND a.msg_id <> 0
 		JOIN notifications n ON n.id = a.notification_id AND n.app = k.app
@@ -78,7 +87,7 @@ const joinReceiptsSQL = `
 // has just applied.
 const joinSettledSQL = `
 	WITH found AS MATERIALIZED (
-		SELECT r.msg_id, r.app, a.notification_id, a.n
+		SELECT r.msg_id, r.app, a.notification_id, a.n, n.receipt, n.seq, n.due_at, n.created_at
 		FROM unnest($1::uuid[], $2::int[], $3::bigint[]) AS s (id, seq, msg_id)
 		JOIN receipts r ON r.msg_id = s.msg_id AND r.notification_id IS NULL
 		JOIN attempts a ON a.notification_id = s.id AND a.n = s.seq AND a.msg_id = s.msg_id
@@ -108,7 +117,7 @@ const settleReceiptsSQL = `
 		FROM chosen c
 		WHERE n.id = c.notification_id
 			AND (n.state IN ('in_doubt', 'queued', 'retrying') OR (n.state = 'dead' AND n.reason = 'in_doubt'))
-		RETURNING n.id, c.n, c.msg_id, c.app, n.address, n.template_id, n.ledger_touches
+		RETURNING n.id, c.n, c.msg_id, c.app, n.address, n.template_id, n.ledger_touches, n.seq, n.due_at, n.created_at
 	), sent AS (
 		SELECT app, address, template_id, ledger_touches FROM settled
 	), ledger AS (` + sentAfterAllSQL + `
@@ -119,16 +128,16 @@ const settleReceiptsSQL = `
 		WHERE a.notification_id = s.id AND a.n = s.n
 	)
 	UPDATE receipts r
-	SET notification_id = s.id, attempt = s.n, open_id = '', look_at = NULL
-	FROM settled s
-	WHERE r.msg_id = s.msg_id AND r.app = s.app
-	RETURNING r.msg_id, r.app`
+	SET notification_id = f.id, attempt = f.n, open_id = '', look_at = NULL
+	FROM settled f
+	WHERE r.msg_id = f.msg_id AND r.app = f.app
+	RETURNING r.msg_id, r.app, CASE WHEN r.ok THEN ` + deliveredSQL + ` ELSE 0 END`
 
 // findAttempts joins pending receipts or settles doubts by them, and says what
 // became of those that found something. Rows are locked before they are judged,
 // as in Commit: entries of the ledger first, then notifications in the order of
 // their ids, then receipts.
-func (s *Store) findAttempts(ctx context.Context, keys map[receiptKey]bool) (map[receiptKey]store.ReceiptResult, error) {
+func (s *Store) findAttempts(ctx context.Context, keys map[receiptKey]bool) (map[receiptKey]store.Receipted, error) {
 	if len(keys) == 0 {
 		return nil, nil
 	}
@@ -156,9 +165,11 @@ func (s *Store) findAttempts(ctx context.Context, keys map[receiptKey]bool) (map
 		return nil, classify(err)
 	}
 
-	found := map[receiptKey]store.ReceiptResult{}
+	found := map[receiptKey]store.Receipted{}
 	note := func(r store.ReceiptResult) func(pgx.Rows) error {
-		return scanReceiptKeys(func(k receiptKey) { found[k] = r })
+		return scanDelivered(func(k receiptKey, after time.Duration) {
+			found[k] = store.Receipted{App: k.app, Result: r, Delivered: after}
+		})
 	}
 	var b pgx.Batch
 	if len(doubts) > 0 {
@@ -175,20 +186,25 @@ func (s *Store) findAttempts(ctx context.Context, keys map[receiptKey]bool) (map
 	return found, nil
 }
 
-// queueReceipts joins the receipts that came before these settlements. It comes
-// after settleSQL, whose attempts it reads.
-func queueReceipts(b *pgx.Batch, batch []store.Settlement) {
+// queueReceipts joins the receipts that came before these settlements and notes
+// in their answers what that tells. It comes after settleSQL, whose attempts it
+// reads, and after the answers.
+func queueReceipts(b *pgx.Batch, batch []store.Settlement, answers []store.Settled) {
 	var (
 		ids    [][16]byte
 		seqs   []int
 		msgIDs []int64
 	)
-	for _, s := range batch {
+	place := map[int64]int{} // by msgid; one that two apps have is no loss
+	for i, s := range batch {
 		if s.Attempt.MsgID != 0 {
 			ids, seqs, msgIDs = append(ids, s.ID), append(seqs, s.Seq), append(msgIDs, s.Attempt.MsgID)
+			place[s.Attempt.MsgID] = i
 		}
 	}
 	if len(ids) > 0 {
-		b.Queue(joinSettledSQL, ids, seqs, msgIDs)
+		b.Queue(joinSettledSQL, ids, seqs, msgIDs).Query(scanDelivered(func(k receiptKey, after time.Duration) {
+			answers[place[k.msgID]].Delivered = after
+		}))
 	}
 }

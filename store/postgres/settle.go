@@ -169,7 +169,6 @@ func queueSettlements(b *pgx.Batch, batch []store.Settlement, answers []store.Se
 		all.at, all.latency, all.errcode, all.errmsg, all.rid, all.msgID,
 		store.NoPushWindow.Microseconds(), store.NoPushWait.Microseconds(), store.HandoverGrace.Microseconds(),
 		all.refused, store.ConsentSkew.Microseconds())
-	queueReceipts(b, batch)
 	b.Queue(settledSQL, all.id, all.seq).Query(func(rows pgx.Rows) error {
 		var (
 			place   int64
@@ -186,6 +185,7 @@ func queueSettlements(b *pgx.Batch, batch []store.Settlement, answers []store.Se
 		})
 		return err
 	})
+	queueReceipts(b, batch, answers)
 }
 
 // onRecord reports whether the attempt as it is stored stands for a settlement:

@@ -34,8 +34,9 @@ type Store struct {
 
 	leadMu sync.Mutex
 	lead   *pgx.Conn // holds the advisory lock of the leader; nil when not leading
-	// leadSilence is the constant, but in tests.
-	leadSilence time.Duration
+	// leadSilence and balancePages are the constants, but in tests.
+	leadSilence  time.Duration
+	balancePages int
 }
 
 // Open makes a store. It connects when a connection is first needed, so it
@@ -61,7 +62,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open postgres store: %w", classify(err))
 	}
-	return &Store{pool: pool, logger: c.Logger, leadSilence: leadSilence}, nil
+	return &Store{pool: pool, logger: c.Logger, leadSilence: leadSilence, balancePages: balancePages}, nil
 }
 
 // planByIndex tells the planner that every statement here goes through an

@@ -14,7 +14,7 @@ import (
 // RecordReceipts keeps WeChat's receipts, joins each to the attempt that has its
 // msgid, or settles the doubt that only it fits, and answers in the order of the
 // slice. A receipt that finds neither waits.
-func (s *Store) RecordReceipts(ctx context.Context, events []store.ReceiptEvent) ([]store.ReceiptResult, error) {
+func (s *Store) RecordReceipts(ctx context.Context, events []store.ReceiptEvent) ([]store.Receipted, error) {
 	const op = "record receipts"
 	if len(events) == 0 {
 		return nil, nil
@@ -24,19 +24,19 @@ func (s *Store) RecordReceipts(ctx context.Context, events []store.ReceiptEvent)
 			return nil, fmt.Errorf("%s: %w", op, err)
 		}
 	}
-	var results []store.ReceiptResult
+	var answers []store.Receipted
 	err := s.write(ctx, op, func(tx *writeTx) error {
 		var err error
-		results, err = answerEach(ctx, events, tx.recordReceipt)
+		answers, err = answerEach(ctx, events, tx.recordReceipt)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return results, nil
+	return answers, nil
 }
 
-func (t *writeTx) recordReceipt(ctx context.Context, e store.ReceiptEvent) (store.ReceiptResult, error) {
+func (t *writeTx) recordReceipt(ctx context.Context, e store.ReceiptEvent) (store.Receipted, error) {
 	_, err := t.exec(ctx, `
 		INSERT INTO receipts (msg_id, app, open_id, template_id, ok, code, status, at, verified,
 			began_from, began_until, received_at, look_at)
@@ -45,15 +45,15 @@ func (t *writeTx) recordReceipt(ctx context.Context, e store.ReceiptEvent) (stor
 		e.MsgID, e.App, e.OpenID, e.TemplateID, e.OK, e.Code, e.Status, e.At.UnixMicro(), e.Verified,
 		e.Wait.Microseconds(), store.ReceiptEarly.Microseconds(), t.now, store.ReceiptLook.Microseconds())
 	if err != nil {
-		return "", err
+		return store.Receipted{}, err
 	}
 	return t.findAttempt(ctx, receiptKey{e.MsgID, e.App})
 }
 
 // ReviewReceipts looks again for the attempts of receipts that found none, at
-// most limit of those that are due for it. n is how many it looked at, found how
-// many of them found theirs.
-func (s *Store) ReviewReceipts(ctx context.Context, limit int) (n, found int, err error) {
+// most limit of those that are due for it. n is how many it looked at, found are
+// those that found theirs, in no order.
+func (s *Store) ReviewReceipts(ctx context.Context, limit int) (n int, found []store.Receipted, err error) {
 	err = s.write(ctx, "review receipts", func(tx *writeTx) error {
 		var keys []receiptKey
 		err := tx.rows(ctx, `
@@ -70,7 +70,7 @@ func (s *Store) ReviewReceipts(ctx context.Context, limit int) (n, found int, er
 		return err
 	})
 	if err != nil {
-		return 0, 0, err
+		return 0, nil, err
 	}
 	return n, found, nil
 }

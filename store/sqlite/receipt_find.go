@@ -4,20 +4,21 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"time"
 
 	"github.com/wxnotify/wxnotify/store"
 )
 
-// findAttempts looks for the attempts of pending receipts and returns how many
+// findAttempts looks for the attempts of pending receipts and returns those that
 // found theirs.
-func (t *writeTx) findAttempts(ctx context.Context, keys []receiptKey) (found int, err error) {
+func (t *writeTx) findAttempts(ctx context.Context, keys []receiptKey) (found []store.Receipted, err error) {
 	for _, k := range keys {
-		result, err := t.findAttempt(ctx, k)
+		answer, err := t.findAttempt(ctx, k)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
-		if result == store.ReceiptJoined || result == store.ReceiptSettled {
-			found++
+		if answer.Result == store.ReceiptJoined || answer.Result == store.ReceiptSettled {
+			found = append(found, answer)
 		}
 	}
 	return found, nil
@@ -25,15 +26,17 @@ func (t *writeTx) findAttempts(ctx context.Context, keys []receiptKey) (found in
 
 // findAttempt joins a pending receipt to the attempt with its msgid, or settles
 // a doubt by it.
-func (t *writeTx) findAttempt(ctx context.Context, k receiptKey) (store.ReceiptResult, error) {
+func (t *writeTx) findAttempt(ctx context.Context, k receiptKey) (store.Receipted, error) {
+	answer := store.Receipted{App: k.app, Result: store.ReceiptPending}
 	var known, ok, verified bool
 	err := t.row(ctx, `SELECT notification_id IS NOT NULL, ok, verified FROM receipts WHERE msg_id = ? AND app = ?`,
 		[]any{k.msgID, k.app}, []any{&known, &ok, &verified})
 	if err != nil {
-		return "", err
+		return answer, err
 	}
 	if known {
-		return store.ReceiptBefore, nil
+		answer.Result = store.ReceiptBefore
+		return answer, nil
 	}
 	var (
 		id []byte
@@ -47,28 +50,42 @@ func (t *writeTx) findAttempt(ctx context.Context, k receiptKey) (store.ReceiptR
 		LIMIT 1`, []any{k.msgID, k.app}, []any{&id, &n})
 	switch {
 	case err == nil:
-		return store.ReceiptJoined, t.joinReceipt(ctx, k, ok, id, n)
+		answer.Result = store.ReceiptJoined
+		answer.Delivered, err = t.joinReceipt(ctx, k, ok, id, n)
+		return answer, err
 	case !errors.Is(err, sql.ErrNoRows):
-		return "", err
+		return answer, err
 	case !verified:
-		return store.ReceiptPending, nil
+		return answer, nil
 	}
-	return t.settleByReceipt(ctx, k, ok)
+	answer.Result, answer.Delivered, err = t.settleByReceipt(ctx, k, ok)
+	return answer, err
 }
 
 // joinReceipt notes what the receipt says of an attempt. Of two receipts of one
 // notification, which takes two attempts that WeChat accepted, the good one
 // counts: the user has the message. updated_at stays as it is: while a
-// notification is being sent it tells when that began.
-func (t *writeTx) joinReceipt(ctx context.Context, k receiptKey, ok bool, id []byte, n int) error {
-	_, err := t.exec(ctx, `
+// notification is being sent it tells when that began. after is what
+// store.Receipted tells; the due time of a doubt, which is no time to send at,
+// lies behind its receipt.
+func (t *writeTx) joinReceipt(ctx context.Context, k receiptKey, ok bool, id []byte, n int) (after time.Duration, err error) {
+	var micros int64
+	err = t.row(ctx, `
+		SELECT iif(r.ok AND n.receipt <> 'ok', r.received_at
+			- iif(n.seq = 1 AND n.due_at > n.created_at AND n.due_at <= r.received_at, n.due_at, n.created_at), 0)
+		FROM receipts r, notifications n
+		WHERE r.msg_id = ?1 AND r.app = ?2 AND n.id = ?3`, []any{k.msgID, k.app, id}, []any{&micros})
+	if err != nil {
+		return 0, err
+	}
+	_, err = t.exec(ctx, `
 		UPDATE receipts
 		SET notification_id = ?3, attempt = ?4, open_id = '', look_at = NULL
 		WHERE msg_id = ?1 AND app = ?2 AND notification_id IS NULL`, k.msgID, k.app, id, n)
 	if err == nil {
 		_, err = t.exec(ctx, `UPDATE notifications SET receipt = iif(?2 OR receipt = 'ok', 'ok', 'failed') WHERE id = ?1`, id, ok)
 	}
-	return err
+	return time.Duration(max(micros, 0)) * time.Microsecond, err
 }
 
 // settleByReceipt settles the doubt that only this receipt fits. What WeChat
@@ -76,12 +93,12 @@ func (t *writeTx) joinReceipt(ctx context.Context, k receiptKey, ok bool, id []b
 // that is the answer that came; its msgid tells the rest. A receipt fits when it
 // is about an attempt of one notification only and no other attempt for its
 // address and template, whose msgid would be known in a moment, is under way.
-func (t *writeTx) settleByReceipt(ctx context.Context, k receiptKey, ok bool) (store.ReceiptResult, error) {
+func (t *writeTx) settleByReceipt(ctx context.Context, k receiptKey, ok bool) (_ store.ReceiptResult, after time.Duration, err error) {
 	var (
 		id     []byte
 		n, fit int
 	)
-	err := t.row(ctx, `
+	err = t.row(ctx, `
 		SELECT d.id, d.n, count(*) OVER ()
 		FROM (
 			SELECT n.id, max(a.n) AS n
@@ -98,10 +115,10 @@ func (t *writeTx) settleByReceipt(ctx context.Context, k receiptKey, ok bool) (s
 		) AS d
 		LIMIT 1`, []any{k.msgID, k.app}, []any{&id, &n, &fit})
 	if errors.Is(err, sql.ErrNoRows) || err == nil && fit != 1 {
-		return store.ReceiptPending, nil
+		return store.ReceiptPending, 0, nil
 	}
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
 	changed, err := t.exec(ctx, `
 		UPDATE notifications
@@ -110,31 +127,36 @@ func (t *writeTx) settleByReceipt(ctx context.Context, k receiptKey, ok bool) (s
 		WHERE id = ?1 AND (state IN ('in_doubt', 'queued', 'retrying') OR (state = 'dead' AND reason = 'in_doubt'))`,
 		id, k.msgID, t.now)
 	if err != nil || changed == 0 {
-		return store.ReceiptPending, err
+		return store.ReceiptPending, 0, err
 	}
 	if err := t.sentAfterAll(ctx, id); err != nil {
-		return "", err
+		return "", 0, err
 	}
 	if _, err = t.exec(ctx, `UPDATE attempts SET msg_id = ?3 WHERE notification_id = ?1 AND n = ?2`, id, n, k.msgID); err != nil {
-		return "", err
+		return "", 0, err
 	}
-	return store.ReceiptSettled, t.joinReceipt(ctx, k, ok, id, n)
+	after, err = t.joinReceipt(ctx, k, ok, id, n)
+	return store.ReceiptSettled, after, err
 }
 
 // joinEarlyReceipt joins the receipt that came before the settlement of its
-// attempt, if one did.
-func (t *writeTx) joinEarlyReceipt(ctx context.Context, s store.Settlement) error {
+// attempt, if one did; after is as in store.Settled.
+func (t *writeTx) joinEarlyReceipt(ctx context.Context, s store.Settlement) (after time.Duration, err error) {
 	if s.Attempt.MsgID == 0 {
-		return nil
+		return 0, nil
 	}
 	var keys []receiptKey
-	err := t.rows(ctx, `
+	err = t.rows(ctx, `
 		SELECT r.msg_id, r.app
 		FROM receipts r
 		JOIN notifications n ON n.id = ?2 AND n.app = r.app
 		WHERE r.msg_id = ?1 AND r.notification_id IS NULL`, []any{s.Attempt.MsgID, s.ID[:]}, scanReceiptKeys(&keys))
-	if err == nil {
-		_, err = t.findAttempts(ctx, keys)
+	if err != nil {
+		return 0, err
 	}
-	return err
+	found, err := t.findAttempts(ctx, keys)
+	for _, r := range found {
+		after = max(after, r.Delivered)
+	}
+	return after, err
 }

@@ -53,21 +53,19 @@ func (t *writeTx) settle(ctx context.Context, s store.Settlement) (store.Settled
 	if err != nil {
 		return store.Settled{}, err
 	}
+	var settled store.Settled
 	if changed > 0 {
 		if err := t.record(ctx, s); err != nil {
 			return store.Settled{}, err
 		}
-		if err := t.joinEarlyReceipt(ctx, s); err != nil {
+		if settled.Delivered, err = t.joinEarlyReceipt(ctx, s); err != nil {
 			return store.Settled{}, err
 		}
 		if err := t.keepLedger(ctx, s, l); err != nil {
 			return store.Settled{}, err
 		}
 	}
-	var (
-		settled store.Settled
-		outcome string
-	)
+	var outcome string
 	err = t.row(ctx, `
 		SELECT n.state, n.class, n.reason, n.generation, coalesce(a.outcome, '')
 		FROM notifications n

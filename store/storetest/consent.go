@@ -261,11 +261,11 @@ func testConsentReceipt(f *fixture) {
 	f.expectPushes()
 	f.answered(accepted("openid-1", testTemplate))
 	l, _ := f.inDoubt(time.Hour)
-	results := must[[]store.ReceiptResult](f)(f.RecordReceipts(f.ctx, []store.ReceiptEvent{{
+	results := must[[]store.Receipted](f)(f.RecordReceipts(f.ctx, []store.ReceiptEvent{{
 		App: testApp, OpenID: "openid-1", TemplateID: testTemplate, MsgID: 7, OK: true, At: l.Now, Wait: time.Hour, Verified: true,
 	}}))
-	if n := f.get(l.ID); results[0] != store.ReceiptSettled || n.State != store.Sent {
-		f.Fatalf("receipt: %s, %s", results[0], n.State)
+	if n := f.get(l.ID); results[0].Result != store.ReceiptSettled || n.State != store.Sent {
+		f.Fatalf("receipt: %s, %s", results[0].Result, n.State)
 	}
 	f.wantBalance("settled by a receipt", 0)
 }

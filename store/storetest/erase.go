@@ -326,7 +326,7 @@ func testEraseForgets(f *fixture) {
 			Answer: store.ConsentAccept, Primary: true,
 		}
 		must[[]store.ConsentRecorded](f)(f.RecordConsents(f.ctx, []store.ConsentEvent{event}))
-		must[[]store.ReceiptResult](f)(f.RecordReceipts(f.ctx, []store.ReceiptEvent{{
+		must[[]store.Receipted](f)(f.RecordReceipts(f.ctx, []store.ReceiptEvent{{
 			App: testApp, OpenID: "o-" + who, TemplateID: testTemplate, MsgID: int64(len(who)), OK: true, At: time.Now(),
 		}}))
 		must[[]bool](f)(f.ReceivePushes(f.ctx, []store.Push{{

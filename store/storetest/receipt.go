@@ -26,9 +26,15 @@ func receipt(l store.Look, msgID int64, edits ...func(*store.ReceiptEvent)) stor
 	return e
 }
 
-func (f *fixture) record(events ...store.ReceiptEvent) []store.ReceiptResult {
+func (f *fixture) record(events ...store.ReceiptEvent) (results []store.ReceiptResult) {
 	f.Helper()
-	return must[[]store.ReceiptResult](f)(f.RecordReceipts(f.ctx, events))
+	for i, r := range must[[]store.Receipted](f)(f.RecordReceipts(f.ctx, events)) {
+		if r.App != events[i].App {
+			f.Errorf("receipt of app %s is answered for %s", events[i].App, r.App)
+		}
+		results = append(results, r.Result)
+	}
+	return results
 }
 
 // wantRecorded records one receipt and checks what became of it.
@@ -47,7 +53,7 @@ func (f *fixture) reviewed() {
 		if err != nil {
 			f.Fatal(err)
 		}
-		return found > 0
+		return len(found) > 0
 	})
 }
 
@@ -311,8 +317,8 @@ func testReceiptWaits(f *fixture) {
 	if n := f.get(l.ID); n.State != store.Sent || n.MsgID != 9 {
 		f.Errorf("reviewed when the other was sent: %s, msgid %d", n.State, n.MsgID)
 	}
-	if n, found, err := f.ReviewReceipts(f.ctx, 100); n != 0 || found != 0 || err != nil {
-		f.Errorf("%d reviewed and %d found when none is pending: %v", n, found, err)
+	if n, found, err := f.ReviewReceipts(f.ctx, 100); n != 0 || len(found) != 0 || err != nil {
+		f.Errorf("%d reviewed and %d found when none is pending: %v", n, len(found), err)
 	}
 }
 
@@ -323,8 +329,8 @@ func testReceiptReview(f *fixture) {
 	looked := 0
 	f.eventually("the first looks", func() bool {
 		n, found, err := f.ReviewReceipts(f.ctx, 1)
-		if err != nil || found != 0 || n > 1 {
-			f.Fatalf("looked at %d, found %d, %v", n, found, err)
+		if err != nil || len(found) != 0 || n > 1 {
+			f.Fatalf("looked at %d, found %d, %v", n, len(found), err)
 		}
 		looked += n
 		return looked >= 2

@@ -75,8 +75,8 @@ type Store interface { //nolint:interfacebloat // the union of what all users de
 	SettleWebhooks(ctx context.Context, results []store.WebhookResult) error
 	DeleteWebhooks(ctx context.Context, age time.Duration, limit int) (int, error)
 
-	RecordReceipts(ctx context.Context, events []store.ReceiptEvent) ([]store.ReceiptResult, error)
-	ReviewReceipts(ctx context.Context, limit int) (n, found int, err error)
+	RecordReceipts(ctx context.Context, events []store.ReceiptEvent) ([]store.Receipted, error)
+	ReviewReceipts(ctx context.Context, limit int) (n int, found []store.Receipted, err error)
 	Receipts(ctx context.Context, id uuid.UUID) ([]store.ReceiptRecord, error)
 	ReceivePushes(ctx context.Context, pushes []store.Push) ([]bool, error)
 	TakePushes(ctx context.Context, kind store.PushKind, lease time.Duration, limit int) ([]store.Push, error)
@@ -102,6 +102,7 @@ type Store interface { //nolint:interfacebloat // the union of what all users de
 	EndSession(ctx context.Context, key [32]byte) error
 	Overview(ctx context.Context) (store.Overview, error)
 	Outcomes(ctx context.Context, d time.Duration) ([]store.Outcome, error)
+	Balances(ctx context.Context) ([]store.Balance, error)
 }
 
 // Run holds a store to its contract. open returns an empty, migrated store that
@@ -176,6 +177,7 @@ func Run(t *testing.T, open func(t testing.TB) Store) {
 		"consents refused":              testConsentsRefused,
 		"consent spent":                 testConsentSpent,
 		"consent receipt":               testConsentReceipt,
+		"consent balances":              testBalances,
 		"consent policies":              testConsentPolicies,
 		"refused after doubt":           testRefusedAfterDoubt,
 		"consent releases":              testConsentReleases,
@@ -200,6 +202,7 @@ func Run(t *testing.T, open func(t testing.TB) Store) {
 		"receipt":                       testReceipt,
 		"receipt early":                 testReceiptEarly,
 		"receipt settles":               testReceiptSettles,
+		"receipt delivered":             testReceiptDelivered,
 		"receipt does not fit":          testReceiptDoesNotFit,
 		"receipt once":                  testReceiptOnce,
 		"receipt waits":                 testReceiptWaits,
