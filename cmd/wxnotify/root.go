@@ -57,6 +57,7 @@ func (p *program) root() *cobra.Command {
 		p.configCommand(),
 		p.migrateCommand(),
 		p.doctorCommand(),
+		p.benchCommand(),
 		p.healthCommand(),
 		p.versionCommand(),
 	)

@@ -1,0 +1,128 @@
+package bench
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// Report is what a run found.
+type Report struct {
+	Machine Machine   `json:"machine"`
+	Began   time.Time `json:"began"`
+	Ended   time.Time `json:"ended"`
+	Rounds  int       `json:"rounds"`
+	Quick   bool      `json:"quick"`
+	// Notes say what makes the figures less than they could be.
+	Notes   []string `json:"notes,omitempty"`
+	Results []Result `json:"results"`
+	Targets []Target `json:"targets"`
+}
+
+// Machine is where it ran.
+type Machine struct {
+	Host      string `json:"host"`
+	OS        string `json:"os"`
+	Processor string `json:"processor"`
+	Cores     int    `json:"cores"`
+	Memory    int64  `json:"memory_bytes"`
+	Go        string `json:"go"`
+	Redis     string `json:"redis"`
+	Postgres  string `json:"postgres"`
+}
+
+// Result is one pipeline in one scenario.
+type Result struct {
+	Scenario string `json:"scenario"`
+	Pipeline string `json:"pipeline"`
+	// LatencyMS is that of the simulated API.
+	LatencyMS   int64 `json:"api_latency_ms"`
+	Concurrency int   `json:"concurrency,omitempty"`
+	// Messages is how many one run was about.
+	Messages int `json:"messages"`
+	// Figures are by name; one that cannot be had on this system is not there.
+	Figures map[string]Figure `json:"figures"`
+}
+
+// Figure is one measured thing over all rounds.
+type Figure struct {
+	Median float64   `json:"median"`
+	Min    float64   `json:"min"`
+	Max    float64   `json:"max"`
+	Runs   []float64 `json:"runs"`
+}
+
+// The names of figures. Those without a unit are counts; all but the rates and
+// the memory are for one message.
+const (
+	figRate         = "messages_per_s"
+	figIdeal        = "of_ideal"
+	figCPU          = "cpu_us_" // and the part
+	figCommands     = "redis_commands"
+	figCommand      = "redis_" // and the command
+	figStatements   = "sql_statements"
+	figTransactions = "sql_transactions"
+	figFsyncs       = "pg_fsyncs"
+	figWAL          = "pg_wal_bytes"
+	figAllocs       = "worker_allocations"
+	figRedisBytes   = "redis_bytes"
+	figPGBytes      = "pg_bytes"
+	figMemory       = "worker_peak_bytes"
+)
+
+// figures are those of one run.
+type figures map[string]float64
+
+// add appends a run to the figures of a result.
+func (r *Result) add(run figures) {
+	if r.Figures == nil {
+		r.Figures = map[string]Figure{}
+	}
+	for name, value := range run {
+		f := r.Figures[name]
+		f.Runs = append(f.Runs, value)
+		sorted := slices.Sorted(slices.Values(f.Runs))
+		f.Min, f.Max = sorted[0], sorted[len(sorted)-1]
+		f.Median = (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
+		r.Figures[name] = f
+	}
+}
+
+// find is the result of a pipeline in a scenario, nil when it was not run.
+func (r *Report) find(scenario, pipeline string, latency time.Duration, concurrency int) *Result {
+	for i := range r.Results {
+		res := &r.Results[i]
+		if res.Scenario == scenario && res.Pipeline == pipeline && res.LatencyMS == latency.Milliseconds() && res.Concurrency == concurrency {
+			return res
+		}
+	}
+	return nil
+}
+
+// between is what was used for each message between two moments.
+func between(from, to counters) figures {
+	n := float64(to.sends - from.sends)
+	f := figures{figRate: n / to.at.Sub(from.at).Seconds()}
+	for part, used := range to.cpu {
+		before, ok := from.cpu[part]
+		if ok {
+			f[figCPU+part] = float64((used - before).Nanoseconds()) / 1e3 / n
+		}
+	}
+	var all float64
+	for _, command := range slices.Sorted(maps.Keys(to.redis)) {
+		calls := float64(to.redis[command]-from.redis[command]) / n
+		if calls > 0 && command != "info" {
+			f[figCommand+command] = calls
+			all += calls
+		}
+	}
+	f[figCommands] = all
+	if to.statements >= 0 {
+		f[figStatements] = float64(to.statements-from.statements) / n
+	}
+	if to.mallocs > 0 {
+		f[figAllocs] = (to.mallocs - from.mallocs) / n
+	}
+	return f
+}

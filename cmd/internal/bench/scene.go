@@ -1,0 +1,288 @@
+package bench
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/jackc/pgx/v5"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/wxnotify/wxnotify/producer"
+	"github.com/wxnotify/wxnotify/store/postgres"
+	"github.com/wxnotify/wxnotify/worker/task"
+	"github.com/wxnotify/wxnotify/worker/wechat/simulator"
+)
+
+// pipeline is one of those that are measured beside each other.
+type pipeline struct {
+	// Name is what the report calls it.
+	Name string
+	kind string // ours, Bare or Naive
+	// queueServers is how many asynq servers a Peer has.
+	queueServers int
+	// concurrency is how many calls are in flight; 0 is that of the run.
+	concurrency int
+}
+
+// ours is the kind of the program's own pipeline.
+const ours = "ours"
+
+// scene is what one run needs, made for it alone.
+type scene struct {
+	*env
+	pipeline
+	app       simulator.App
+	base      string // of the simulated WeChat
+	simulator *process
+	worker    *process
+	metrics   string // address of the worker's metrics, "" before its start
+
+	databaseURL string
+	conn        *pgx.Conn
+	statements  bool // they are counted
+	store       *postgres.Store
+	client      *producer.Client // of ours
+	queue       *asynq.Client    // of the others
+	redisURL    string           // as the worker sees it
+
+	stops []func()
+}
+
+// newScene starts a simulator and gives the pipeline a schema and an empty
+// queue.
+func (e *env) newScene(ctx context.Context, p pipeline, latency time.Duration) (_ *scene, err error) {
+	app := simulator.SeedApp()
+	app.Secret = strings.ToLower(rand.Text())
+	s := &scene{env: e, pipeline: p, app: app, redisURL: e.servers.redisURL}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if err := s.startSimulator(ctx, latency); err != nil {
+		return nil, err
+	}
+	var drop func()
+	if s.databaseURL, drop, err = e.servers.schema(ctx); err != nil {
+		return nil, err
+	}
+	s.stops = append(s.stops, drop)
+	if s.conn, err = pgx.Connect(ctx, s.databaseURL); err != nil {
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	s.stops = append(s.stops, func() { _ = s.conn.Close(context.WithoutCancel(ctx)) })
+	err = s.conn.QueryRow(ctx, `SELECT to_regclass('public.pg_stat_statements') IS NOT NULL`).Scan(&s.statements)
+	if err != nil {
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	if err := e.servers.clearRedis(ctx); err != nil {
+		return nil, err
+	}
+	s.stops = append(s.stops, func() { _ = e.servers.clearRedis(context.WithoutCancel(ctx)) })
+	if p.kind == ours {
+		err = s.openOurs(ctx)
+	} else {
+		s.queue = asynq.NewClientFromRedisClient(e.servers.rdb)
+		if p.kind == Naive {
+			err = introduceNaive(ctx, s.conn)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	// What the last run left to be written does not count for this one. Who may
+	// not ask for it does without.
+	_, _ = s.conn.Exec(ctx, `CHECKPOINT`)
+	return s, nil
+}
+
+// close ends what the run needed, the last first.
+func (s *scene) close() {
+	for _, stop := range slices.Backward(s.stops) {
+		stop()
+	}
+	s.stops = nil
+}
+
+func (s *scene) openOurs(ctx context.Context) (err error) {
+	if s.store, err = postgres.Open(ctx, postgres.Config{URL: s.databaseURL}); err != nil {
+		return err
+	}
+	s.stops = append(s.stops, s.store.Close)
+	if err := s.store.Migrate(ctx, nil); err != nil {
+		return err
+	}
+	if err := introduce(ctx, s.conn, s.app.AppID); err != nil {
+		return err
+	}
+	opts, err := redis.ParseURL(s.redisURL)
+	if err != nil {
+		return errors.New("REDIS_URL cannot be parsed")
+	}
+	opts.ContextTimeoutEnabled = true
+	rdb := redis.NewClient(opts)
+	s.stops = append(s.stops, func() { _ = rdb.Close() })
+	s.client, err = producer.New(producer.Config{Redis: rdb, Store: s.store, DefaultApp: s.app.AppID})
+	if err != nil {
+		return err
+	}
+	s.stops = append(s.stops, func() { _ = s.client.Close() })
+	return nil
+}
+
+// load puts a backlog of n messages before the pipeline.
+func (s *scene) load(ctx context.Context, n int) error {
+	err := errors.New("nothing to load with")
+	if s.client != nil {
+		err = acceptAll(ctx, s.client, n)
+	} else if s.queue != nil {
+		err = enqueueAll(ctx, s.queue, n)
+	}
+	if err != nil {
+		return fmt.Errorf("load the backlog: %w", err)
+	}
+	// Statistics would come by themselves while the backlog grew over hours.
+	_, err = s.conn.Exec(ctx, `ANALYZE`)
+	return err
+}
+
+var (
+	originLine  = regexp.MustCompile(`WECHAT_API_BASE_URL=(\S+)`)
+	workerLine  = regexp.MustCompile(`"admin_addr":"([^"]+)"`)
+	metricsLine = regexp.MustCompile(`metrics at (\S+)`)
+)
+
+func (s *scene) startSimulator(ctx context.Context, latency time.Duration) (err error) {
+	cmd := s.program(ctx, nil, "simulator", "--listen", "127.0.0.1:0", "--auto-consent", "--keep", strconv.Itoa(keptCalls),
+		"--latency", latency.String(), "--appid", s.app.AppID, "--secret", s.app.Secret)
+	if s.simulator, err = s.start(partSimulator, cmd); err != nil {
+		return err
+	}
+	s.base, err = s.simulator.await(ctx, originLine)
+	return err
+}
+
+// startWorker starts the process under measure with so many calls in flight.
+func (s *scene) startWorker(ctx context.Context, concurrency int) (err error) {
+	if s.concurrency != 0 {
+		concurrency = s.concurrency
+	}
+	slots := strconv.Itoa(concurrency)
+	env := []string{"REDIS_URL=" + s.redisURL, "DATABASE_URL=" + s.databaseURL}
+	line := metricsLine
+	var cmd *exec.Cmd
+	if s.kind == ours {
+		line = workerLine
+		cmd = s.program(ctx, append(env,
+			"WECHAT_API_BASE_URL="+s.base, "WECHAT_APPID="+s.app.AppID, "WECHAT_SECRET="+s.app.Secret,
+			"ADMIN_ADDR=127.0.0.1:0", "CONCURRENCY="+slots), "worker")
+	} else {
+		cmd = s.program(ctx, append(env, "WECHAT_SECRET="+s.app.Secret), "bench", "peer", s.kind,
+			"--wechat", s.base, "--appid", s.app.AppID, "--servers", strconv.Itoa(s.queueServers), "--slots", slots)
+	}
+	if s.worker, err = s.start(partWorker, cmd); err != nil {
+		return err
+	}
+	addr, err := s.worker.await(ctx, line)
+	s.metrics = "http://" + addr + "/metrics"
+	return err
+}
+
+// stopWorker ends the process under measure in order.
+func (s *scene) stopWorker() {
+	s.worker.stop()
+	s.worker, s.metrics = nil, ""
+}
+
+func (s *scene) start(name string, cmd *exec.Cmd) (*process, error) {
+	p, err := startProcess(name, s.dir, cmd)
+	if err == nil {
+		s.stops = append(s.stops, p.stop)
+	}
+	return p, err
+}
+
+// keptCalls is how many calls the simulator remembers, for the runs that look
+// at single ones.
+const keptCalls = 1000
+
+const (
+	// pollEvery is how often progress is looked at: often beside the seconds of a
+	// run, rarely beside its messages.
+	pollEvery = 20 * time.Millisecond
+	// stallPatience is how long a pipeline may do nothing while there is work.
+	stallPatience = time.Minute
+)
+
+// awaitCalls waits until the simulator has answered n sends and returns the
+// counters of that moment.
+func (s *scene) awaitCalls(ctx context.Context, n int64) (counters, error) {
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	var last int64
+	moved := time.Now()
+	for {
+		state, err := s.state(ctx)
+		switch {
+		case err != nil:
+			return counters{}, err
+		case state.Sends >= n:
+			return s.count(ctx)
+		case state.Sends > last:
+			last, moved = state.Sends, time.Now()
+		case time.Since(moved) > stallPatience:
+			return counters{}, fmt.Errorf("%s stands still at %d of %d messages: %s", s.Name, last, n, s.worker.tail())
+		}
+		select {
+		case <-ctx.Done():
+			return counters{}, ctx.Err()
+		case <-s.worker.done:
+			return counters{}, fmt.Errorf("%s ended at %d of %d messages: %s", s.Name, last, n, s.worker.tail())
+		case <-tick.C:
+		}
+	}
+}
+
+// awaitEmpty waits until nothing is pending or active on the queues.
+func (s *scene) awaitEmpty(ctx context.Context) error {
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	end := time.Now().Add(stallPatience)
+	for {
+		left, err := s.onQueue(ctx)
+		if err != nil {
+			return err
+		}
+		if left == 0 {
+			return nil
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("%s leaves %d tasks on the queue: %s", s.Name, left, s.worker.tail())
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// onQueue is how many tasks are pending or active.
+func (s *scene) onQueue(ctx context.Context) (int64, error) {
+	base := "asynq:{" + task.Queue(s.app.AppID, s.app.AppID, "") + "}:"
+	pipe := s.servers.rdb.Pipeline()
+	pending, active := pipe.LLen(ctx, base+"pending"), pipe.LLen(ctx, base+"active")
+	if _, err := pipe.Exec(ctx); err != nil {
+		return 0, fmt.Errorf("redis: %w", err)
+	}
+	return pending.Val() + active.Val(), nil
+}

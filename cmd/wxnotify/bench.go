@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wxnotify/wxnotify/cmd/internal/bench"
+)
+
+func (p *program) benchCommand() *cobra.Command {
+	var o bench.Options
+	cmd := &cobra.Command{
+		Use:     "bench",
+		Short:   "Measure the pipeline beside two others",
+		GroupID: groupOperate,
+		Args:    cobra.NoArgs,
+	}
+	f := cmd.Flags()
+	f.StringSliceVar(&o.Only, "only", nil, "of "+strings.Join(bench.Scenarios(), ", "))
+	f.BoolVar(&o.Quick, "quick", false, "little of everything, in a minute or two")
+	f.IntVar(&o.Rounds, "rounds", 0, "runs of each (default 3, with --quick 1)")
+	f.IntSliceVar(&o.Concurrency, "concurrency", nil, "calls in flight in the drains (default 50,200,500,1000, with --quick 200)")
+	asJSON := jsonFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		o.RedisURL, _ = p.lookupEnv("REDIS_URL")
+		o.DatabaseURL, _ = p.lookupEnv("DATABASE_URL")
+		self, err := os.Executable()
+		if err != nil {
+			return fmt.Errorf("find this program: %w", err)
+		}
+		o.Program = func(ctx context.Context, env []string, args ...string) *exec.Cmd {
+			cmd := exec.CommandContext(ctx, self, args...)
+			cmd.Env = append(env, "PATH="+os.Getenv("PATH"))
+			return cmd
+		}
+		o.Progress = func(line string) { p.printf("%s\n", line) }
+		report, err := bench.Run(cmd.Context(), o)
+		if err != nil {
+			return err
+		}
+		if *asJSON {
+			return p.printJSON(report)
+		}
+		return p.printJSON(report)
+	}
+	cmd.AddCommand(p.benchPeerCommand())
+	return cmd
+}
+
+// benchPeerCommand is what bench starts for the other pipelines.
+func (p *program) benchPeerCommand() *cobra.Command {
+	var c bench.PeerConfig
+	cmd := &cobra.Command{
+		Use:    "peer KIND",
+		Short:  "Be one of the other pipelines",
+		Args:   cobra.ExactArgs(1),
+		Hidden: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c.Kind = args[0]
+			c.RedisURL, _ = p.lookupEnv("REDIS_URL")
+			c.DatabaseURL, _ = p.lookupEnv("DATABASE_URL")
+			c.Secret, _ = p.lookupEnv("WECHAT_SECRET")
+			return bench.Peer(cmd.Context(), c, p.stdout)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&c.BaseURL, "wechat", "", "origin of the simulator")
+	f.StringVar(&c.AppID, "appid", "", "its Mini Program")
+	f.IntVar(&c.Servers, "servers", 1, "asynq servers")
+	f.IntVar(&c.Concurrency, "slots", 1, "calls in flight")
+	return cmd
+}
