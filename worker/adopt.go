@@ -30,7 +30,7 @@ func (d *delivery) adopt() (store.Look, error) {
 		}
 		return d.insist(a)
 	}
-	if p.App != "" && d.s.w.apps[p.App] == nil {
+	if p.App != "" && !d.s.w.knows(p.App) {
 		a := d.ownRow(store.Dead, store.ReasonUnknownApp)
 		a.Notification.Payload = capped(d.task.Payload())
 		a.Notification.Field = "app"
@@ -60,7 +60,7 @@ func (d *delivery) ownRow(s store.State, r store.Reason) store.Acceptance {
 	}
 	return store.Acceptance{
 		Notification: store.Notification{
-			ID: d.id, App: d.s.app.ID, Queue: d.s.queue, Priority: d.s.prio,
+			ID: d.id, App: d.s.appID, Queue: d.s.queue, Priority: d.s.prio,
 			Duplicates: store.DuplicatesAllow, Receipt: store.ReceiptNone,
 			State: s, Class: class, Reason: r, Generation: d.generation,
 		},
@@ -107,7 +107,7 @@ func (d *delivery) noteStillborn(look store.Look) {
 	if look.State != store.Dead || !look.CreatedAt.Equal(look.Now) {
 		return
 	}
-	d.s.w.metrics.outcome(d.s.app.ID, look.State, look.Reason)
+	d.s.w.metrics.outcome(d.s.appID, look.State, look.Reason)
 	d.log().Error("task cannot be sent", zap.String("queue", d.s.queue), zap.String("task_id", d.taskID),
 		zap.String("reason", string(look.Reason)), zap.String("field", shownField(look.Field)))
 }

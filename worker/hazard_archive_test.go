@@ -50,7 +50,8 @@ func TestAnArchiveThatAsynqCannotTrim(t *testing.T) {
 		t.Error("a task that is half archived can be run now; the sweep of those may go")
 	}
 
-	s := p.servers[slices.IndexFunc(p.servers, func(s *server) bool { return s.queue == r.queue() })]
+	servers := p.now.Load().servers
+	s := servers[slices.IndexFunc(servers, func(s *server) bool { return s.queue == r.queue() })]
 	if err := s.sweepArchive(r.ctx, time.Now()); err != nil {
 		t.Fatal(err)
 	}

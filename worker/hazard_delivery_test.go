@@ -171,7 +171,7 @@ func TestTwoDeliveriesAtOnceSendOnce(t *testing.T) {
 	r.enqueue(other)
 	first := r.start()
 	<-looked
-	for _, s := range first.servers {
+	for _, s := range first.now.Load().servers {
 		s.asynq.Stop() // takes no second one
 	}
 	r.enqueue(n)
@@ -211,7 +211,7 @@ func TestRawTaskWithoutRetriesIsLeftToRelay(t *testing.T) {
 			var p *process
 			r.edit = func(c *Config) {
 				c.Store = &faultyStore{Store: c.Store, adopt: func(_ store.Acceptance, call func() (store.Look, error)) (store.Look, error) {
-					p.apps[r.appID].gate.close(context.Background(), "account", 48001, "barred", time.Minute)
+					p.app(r.appID).gate.close(context.Background(), "account", 48001, "barred", time.Minute)
 					return call()
 				}}
 			}

@@ -34,7 +34,7 @@ func TestPanicInACallFreesWhatItHeld(t *testing.T) {
 		})
 	}
 	p := r.prepare()
-	app := p.apps[r.appID]
+	app := p.app(r.appID)
 	// A pause that is over: each call has to take the probe, too.
 	app.gate.close(r.ctx, "account", 48001, "was barred", time.Millisecond)
 	if err := p.Start(r.ctx); err != nil {

@@ -1,7 +1,9 @@
 package worker
 
 import (
+	"maps"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,8 +25,9 @@ type metrics struct {
 	appPaused *prometheus.GaugeVec     // app
 	tokens    *prometheus.CounterVec   // app, kind
 
-	// known are the templates of each app that have a label of their own.
-	known map[string]map[string]bool
+	// known are the apps that are counted, each with the templates that have a
+	// label of their own. It is replaced, never changed.
+	known atomic.Pointer[map[string]map[string]bool]
 }
 
 // otherTemplate is the label of every template that is not in App.Templates:
@@ -41,7 +44,7 @@ func newMetrics(r prometheus.Registerer, apps []App) *metrics {
 		}, []string{"app", "kind"}),
 		templates: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "wxnotify_worker_template_sends_total",
-			Help: "Calls of subscribe/send by template and kind of their answer; other is a template that was not known when the process started.",
+			Help: "Calls of subscribe/send by template and kind of their answer; other is a template that was not known when the process started or was reloaded.",
 		}, []string{"app", "template", "kind"}),
 		errcodes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "wxnotify_worker_errcodes_total", Help: "Answers of subscribe/send by errcode; other is one that is not documented.",
@@ -72,23 +75,62 @@ func newMetrics(r prometheus.Registerer, apps []App) *metrics {
 		tokens: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "wxnotify_worker_token_failures_total", Help: "Sends that were put off because no access token could be had.",
 		}, []string{"app", "kind"}),
-		known: make(map[string]map[string]bool),
 	}
-	for _, a := range apps {
-		m.zero(a.ID)
-		m.zeroTemplates(a)
-	}
+	m.known.Store(&map[string]map[string]bool{})
+	m.serve(apps)
 	if r != nil {
 		r.MustRegister(m.sends, m.templates, m.errcodes, m.outcomes, m.latency, m.toSent, m.attempts, m.inFlight, m.appPaused, m.tokens)
 	}
 	return m
 }
 
-// zeroTemplates starts the series of an app's templates.
-func (m *metrics) zeroTemplates(a App) {
-	m.known[a.ID] = make(map[string]bool)
+// serve starts the series of apps that come and of their templates, and drops
+// those of templates that went. An app's own go with forget. Calls must not
+// overlap.
+func (m *metrics) serve(apps []App) {
+	before := *m.known.Load()
+	next := maps.Clone(before)
+	for _, a := range apps {
+		if before[a.ID] == nil {
+			m.zero(a.ID)
+		}
+		next[a.ID] = m.zeroTemplates(a)
+	}
+	m.known.Store(&next)
+	for app, templates := range before {
+		for t := range templates {
+			if !next[app][t] {
+				m.templates.DeletePartialMatch(prometheus.Labels{"app": app, "template": t})
+			}
+		}
+	}
+}
+
+// forget drops the series of an app. What is still heard of it is not counted.
+func (m *metrics) forget(app string) {
+	next := maps.Clone(*m.known.Load())
+	delete(next, app)
+	m.known.Store(&next)
+	of := prometheus.Labels{"app": app}
+	for _, c := range []*prometheus.CounterVec{m.sends, m.templates, m.errcodes, m.outcomes, m.tokens} {
+		c.DeletePartialMatch(of)
+	}
+	for _, h := range []*prometheus.HistogramVec{m.latency, m.toSent, m.attempts} {
+		h.DeletePartialMatch(of)
+	}
+	m.inFlight.DeletePartialMatch(of)
+	m.appPaused.DeletePartialMatch(of)
+}
+
+// counts reports whether the app has series.
+func (m *metrics) counts(app string) bool { return (*m.known.Load())[app] != nil }
+
+// zeroTemplates starts the series of an app's templates and returns which have
+// their own.
+func (m *metrics) zeroTemplates(a App) map[string]bool {
+	known := make(map[string]bool)
 	for _, t := range a.Templates {
-		m.known[a.ID][t] = true
+		known[t] = true
 		for _, k := range wechat.Kinds {
 			m.templates.WithLabelValues(a.ID, t, k.String())
 		}
@@ -96,6 +138,7 @@ func (m *metrics) zeroTemplates(a App) {
 	for _, k := range wechat.Kinds {
 		m.templates.WithLabelValues(a.ID, otherTemplate, k.String())
 	}
+	return known
 }
 
 func (m *metrics) zero(app string) {
@@ -121,12 +164,15 @@ func (m *metrics) zero(app string) {
 }
 
 func (m *metrics) sent(app, template string, a answered) {
+	if !m.counts(app) {
+		return
+	}
 	kind, code := wechat.KindOK, 0
 	if a.err != nil {
 		kind, code = a.err.Kind, a.err.Code
 	}
 	m.sends.WithLabelValues(app, kind.String()).Inc()
-	if !m.known[app][template] {
+	if !(*m.known.Load())[app][template] {
 		template = otherTemplate
 	}
 	m.templates.WithLabelValues(app, template, kind.String()).Inc()
@@ -142,6 +188,9 @@ func (m *metrics) sent(app, template string, a answered) {
 }
 
 func (m *metrics) settled(n store.Look, s store.Settlement) {
+	if !m.counts(n.App) {
+		return
+	}
 	m.outcome(n.App, s.State, s.Reason)
 	switch s.State {
 	case store.Sent:
@@ -166,6 +215,9 @@ func (m *metrics) moved(app string, v store.Move) { m.outcome(app, v.State, v.Re
 
 // outcome counts by reason among the dead only: there the reason is the news.
 func (m *metrics) outcome(app string, s store.State, r store.Reason) {
+	if !m.counts(app) {
+		return
+	}
 	if s != store.Dead {
 		r = ""
 	}
@@ -173,10 +225,16 @@ func (m *metrics) outcome(app string, s store.State, r store.Reason) {
 }
 
 func (m *metrics) noToken(app string, k wechat.Kind) {
+	if !m.counts(app) {
+		return
+	}
 	m.tokens.WithLabelValues(app, k.String()).Inc()
 }
 
 func (m *metrics) paused(app string, closed bool) {
+	if !m.counts(app) {
+		return
+	}
 	v := 0.0
 	if closed {
 		v = 1

@@ -207,6 +207,9 @@ func (w *Worker) badToken(ctx context.Context, app *app, a answered, p *plan) ou
 		p.settlement.Delay = 0
 		return appUnknown
 	}
+	if w.outdated(app) {
+		return appUnknown
+	}
 	app.gate.close(ctx, wechat.KindBadToken.String(), a.err.Code, "WeChat refuses a fresh access token", w.timing.probeToken)
 	return appFails
 }
@@ -241,7 +244,7 @@ func (w *Worker) closeFor(ctx context.Context, app *app, e *wechat.Error) outcom
 
 // tokenFault reacts to a token that could not be had: nothing was claimed.
 func (w *Worker) tokenFault(ctx context.Context, app *app, permit *permit, err error) (time.Duration, outcome) {
-	if stopped(ctx) {
+	if stopped(ctx) || w.outdated(app) {
 		return w.timing.again, appUnknown
 	}
 	ctx = context.WithoutCancel(ctx)

@@ -50,7 +50,7 @@ func (s *server) process(ctx context.Context, t *asynq.Task) (err error) {
 	var cancel context.CancelFunc
 	d.ctx, cancel = context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(s.w.draining, cancel)()
+	defer context.AfterFunc(s.draining, cancel)()
 
 	look, err := d.open()
 	if err != nil {
@@ -88,10 +88,11 @@ func (d *delivery) unread(err error) error {
 // run takes one delivery from the look to the answer.
 func (d *delivery) run(look store.Look) error {
 	for range 3 {
-		if answer, over := d.judge(look); over {
+		app := d.s.w.app(look.App) // as it is set now: a reload does not change it under the attempt
+		if answer, over := d.judge(app, look); over {
 			return answer
 		}
-		next, answer := d.attempt(look)
+		next, answer := d.attempt(app, look)
 		if next == nil {
 			return answer
 		}
@@ -101,7 +102,7 @@ func (d *delivery) run(look store.Look) error {
 }
 
 // judge decides on what the row says alone; over is false when it may be sent.
-func (d *delivery) judge(look store.Look) (answer error, over bool) {
+func (d *delivery) judge(app *app, look store.Look) (answer error, over bool) {
 	switch look.State {
 	case store.Dead:
 		return d.deadAgain(look), true
@@ -120,7 +121,6 @@ func (d *delivery) judge(look store.Look) (answer error, over bool) {
 		return d.later(wait, "another delivery is sending"), true
 	case store.Queued, store.Retrying:
 	}
-	app := d.s.w.apps[look.App]
 	switch {
 	case look.Generation != d.generation:
 		return nil, true // stale: a newer task exists or is due
@@ -128,6 +128,8 @@ func (d *delivery) judge(look store.Look) (answer error, over bool) {
 		return d.move(store.Move{State: store.Expired, Reason: store.ReasonTooOld}), true
 	case !look.Due():
 		return d.later(look.DueAt.Sub(look.Now), "not due yet"), true
+	case app == nil && d.s.w.now.Load().left[look.App]:
+		return d.later(leftWait, "the app is no longer served here"), true
 	case app == nil:
 		return d.kill(store.ReasonUnknownApp, store.ClassFault), true
 	case !app.allowed(look):
@@ -157,8 +159,8 @@ const patience = time.Second
 
 // attempt paces, claims, sends and settles. next is a newer look to go on with;
 // otherwise answer is what asynq is told.
-func (d *delivery) attempt(look store.Look) (next *store.Look, answer error) {
-	w, app := d.s.w, d.s.w.apps[look.App]
+func (d *delivery) attempt(app *app, look store.Look) (next *store.Look, answer error) {
+	w := d.s.w
 	if left := app.gate.closedFor(); left > 0 {
 		app.gate.hold(d.ctx)
 		return nil, d.later(min(left, pausedWait), "the app is paused")
@@ -370,7 +372,7 @@ func (d *delivery) move(m store.Move) error {
 	}
 	switch {
 	case ok:
-		d.s.w.metrics.moved(d.s.app.ID, m)
+		d.s.w.metrics.moved(d.s.appID, m)
 		d.log().Info("notification moved", zap.String("to", string(m.State)), zap.String("reason", string(m.Reason)))
 	case m.State == store.Waiting:
 		// What it was to wait for has just come: nobody makes a new task for a row
@@ -442,5 +444,5 @@ func (d *delivery) deadAgain(look store.Look) error {
 }
 
 func (d *delivery) log() *zap.Logger {
-	return d.s.w.cfg.Logger.With(zap.Stringer("notification_id", d.id), zap.String("app", d.s.app.ID))
+	return d.s.w.cfg.Logger.With(zap.Stringer("notification_id", d.id), zap.String("app", d.s.appID))
 }

@@ -9,18 +9,24 @@ import (
 )
 
 // slots bounds the calls in flight of this process and shares them between
-// apps and priorities. A free slot goes to the app that holds the fewest and
-// has someone waiting, so that an app whose calls are slow cannot take what the
-// others need; within an app to the priority that is furthest behind its share.
+// apps and priorities. Where several apps are served, half of the slots are set
+// aside, in equal parts: an app whose calls hang cannot hold another's part, so
+// that a message of an app that was quiet begins at once, whatever the others do.
+// A slot that comes free goes to the app that holds the fewest of those that may
+// have one and wait; within an app to the priority that is furthest behind its
+// share.
 type slots struct {
-	mu   sync.Mutex
-	free int
-	apps map[string]*appSlots
+	mu    sync.Mutex
+	total int
+	free  int
+	part  int // what is set aside for each app that is served
+	apps  map[string]*appSlots
 }
 
 type appSlots struct {
-	inUse int
-	lanes map[store.Priority]*lane
+	served bool
+	inUse  int
+	lanes  map[store.Priority]*lane
 }
 
 type lane struct {
@@ -41,22 +47,76 @@ func laneWeight(p store.Priority) float64 {
 	return 1
 }
 
-func newSlots(n int) *slots { return &slots{free: n, apps: map[string]*appSlots{}} }
+func newSlots(n int) *slots { return &slots{total: n, free: n, apps: map[string]*appSlots{}} }
+
+// serve divides what is set aside among these apps. What is in use stays so: who
+// holds more than is left to him gets none until he does not.
+func (s *slots) serve(apps []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, a := range s.apps {
+		a.served = false
+		if a.inUse == 0 && !a.waits() {
+			delete(s.apps, id)
+		}
+	}
+	for _, id := range apps {
+		s.app(id).served = true
+	}
+	s.part = 0
+	if len(apps) > 1 {
+		s.part = s.total / 2 / len(apps)
+	}
+	s.grant()
+}
+
+// app is what is known of an app's slots.
+func (s *slots) app(id string) *appSlots {
+	a := s.apps[id]
+	if a == nil {
+		a = &appSlots{lanes: map[store.Priority]*lane{}}
+		s.apps[id] = a
+	}
+	return a
+}
+
+// may reports whether the app may have one more slot: of its own part, or of what
+// nothing is set aside of.
+func (s *slots) may(a *appSlots) bool {
+	if s.free == 0 {
+		return false
+	}
+	if a.served && a.inUse < s.part {
+		return true
+	}
+	aside := 0 // free slots that are kept for others, or will be
+	for _, other := range s.apps {
+		if other.served {
+			aside += max(s.part-other.inUse, 0)
+		}
+	}
+	return s.free > aside
+}
+
+func (a *appSlots) waits() bool {
+	for _, l := range a.lanes {
+		if len(l.waiting) > 0 {
+			return true
+		}
+	}
+	return false
+}
 
 // acquire waits for a slot; release must be called when err is nil.
 func (s *slots) acquire(ctx context.Context, app string, p store.Priority) (release func(), err error) {
 	s.mu.Lock()
-	a := s.apps[app]
-	if a == nil {
-		a = &appSlots{lanes: map[store.Priority]*lane{}}
-		s.apps[app] = a
-	}
+	a := s.app(app)
 	l := a.lanes[p]
 	if l == nil {
 		l = &lane{}
 		a.lanes[p] = l
 	}
-	if s.free > 0 {
+	if s.may(a) {
 		s.free--
 		a.inUse++
 		s.mu.Unlock()
@@ -101,22 +161,30 @@ func (s *slots) release(a *appSlots) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a.inUse--
-	next, l, p := s.next()
-	if next == nil {
-		s.free++
-		return
-	}
-	ready := l.waiting[0]
-	l.waiting = slices.Delete(l.waiting, 0, 1)
-	next.inUse++
-	l.given += 1 / laneWeight(p)
-	ready <- struct{}{}
+	s.free++
+	s.grant()
 }
 
-// next chooses who gets a freed slot; nil when nobody waits.
+// grant gives free slots to those who wait for one and may have it.
+func (s *slots) grant() {
+	for {
+		next, l, p := s.next()
+		if next == nil {
+			return
+		}
+		ready := l.waiting[0]
+		l.waiting = slices.Delete(l.waiting, 0, 1)
+		s.free--
+		next.inUse++
+		l.given += 1 / laneWeight(p)
+		ready <- struct{}{}
+	}
+}
+
+// next chooses who gets a free slot; nil when nobody waits who may have one.
 func (s *slots) next() (app *appSlots, best *lane, prio store.Priority) {
 	for _, a := range s.apps {
-		if app != nil && a.inUse >= app.inUse {
+		if app != nil && a.inUse >= app.inUse || !s.may(a) {
 			continue
 		}
 		var l *lane

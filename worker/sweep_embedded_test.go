@@ -23,7 +23,7 @@ func TestSweepsOnTheEmbeddedQueue(t *testing.T) {
 	core, logs := observer.New(zapcore.WarnLevel)
 	w := &Worker{cfg: Config{Redis: rdb, Logger: zap.New(core)}, sweeps: newSweepMetrics(nil)}
 	s := &server{queue: "default", w: w}
-	w.servers = []*server{s}
+	w.now.Store(&serving{servers: []*server{s}})
 	client := asynq.NewClientFromRedisClient(rdb)
 	var ids []string
 	for range 4 {

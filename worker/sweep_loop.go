@@ -38,7 +38,7 @@ func (w *Worker) sweepLoop(ctx context.Context) {
 func (w *Worker) sweepAll(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
 	defer cancel()
-	for _, s := range w.servers {
+	for _, s := range w.now.Load().servers {
 		w.sweepStep(ctx, "ghosts", s.queue, func() error { return s.sweepPending(ctx) })
 		w.sweepStep(ctx, "poison", s.queue, func() error { return s.sweepPoison(ctx, time.Now()) })
 		w.sweepStep(ctx, "archive", s.queue, func() error { return s.sweepArchive(ctx, time.Now()) })

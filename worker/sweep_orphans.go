@@ -74,7 +74,7 @@ func (s *server) orphansKey() string { return "wxnotify:{" + s.queue + "}:orphan
 // sweepOrphans makes one pass over all tasks of the queues whose turn it is.
 func (w *Worker) sweepOrphans(ctx context.Context, now time.Time) error {
 	queues := map[string]*orphanQueue{}
-	for _, s := range w.servers {
+	for _, s := range w.now.Load().servers {
 		// One process of the fleet makes the pass.
 		turn := "wxnotify:{" + s.queue + "}:orphans:turn"
 		err := w.cfg.Redis.SetArgs(ctx, turn, "1", redis.SetArgs{Mode: "NX", TTL: orphanInterval - time.Second}).Err()

@@ -21,7 +21,7 @@ import (
 // sweeping is a worker that was not started, and its server of the rig's queue.
 func (r *rig) sweeping() *server {
 	r.t.Helper()
-	for _, s := range r.prepare().servers {
+	for _, s := range r.prepare().now.Load().servers {
 		if s.queue == r.queue() {
 			return s
 		}
@@ -483,7 +483,7 @@ func BenchmarkOrphanPass(b *testing.B) {
 	ctx := context.Background()
 	queue := testAppID() + ":default"
 	s := &server{queue: queue, w: &Worker{cfg: Config{Redis: rdb}, sweeps: newSweepMetrics(nil)}}
-	s.w.servers = []*server{s}
+	s.w.now.Store(&serving{servers: []*server{s}})
 	defer func() {
 		var keys []string
 		iter := rdb.Scan(ctx, 0, s.key("*"), 10_000).Iterator()

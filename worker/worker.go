@@ -16,7 +16,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/wxnotify/wxnotify/store"
-	"github.com/wxnotify/wxnotify/worker/task"
 	"github.com/wxnotify/wxnotify/worker/wechat"
 )
 
@@ -124,8 +123,6 @@ func (c *Config) setDefaults() {
 // Worker serves the queues of its apps.
 type Worker struct {
 	cfg       Config
-	apps      map[string]*app
-	servers   []*server
 	slots     *slots
 	openIDs   *keyedLock
 	committer *committer
@@ -134,6 +131,12 @@ type Worker struct {
 	metrics   *metrics
 	sweeps    *sweepMetrics
 	timing    timing
+
+	// now is what is served; changing is held while that changes, and guards life.
+	now      atomic.Pointer[serving]
+	changing sync.Mutex
+	life     life
+	leaving  sync.WaitGroup // apps that are no longer served and not drained yet
 
 	// draining ends every wait that comes before a claim.
 	draining context.Context //nolint:containedctx // the lifetime of the process's intake, not of a call
@@ -152,25 +155,16 @@ type Worker struct {
 	stopErr  error
 }
 
-// app is one Mini Program with what is known of it in this process.
-type app struct {
-	App
-	gate   *gate
-	pacer  *pacer
-	onlyTo map[string]bool
-	// unreachable counts calls in a row that reached nobody.
-	unreachable atomic.Int64
-	addresses   *faultRing
-}
-
 // server is one asynq server: one queue of one app, since one server is one
 // dequeue loop and a queue of its own keeps priorities apart.
 type server struct {
 	queue string
 	asynq *asynq.Server
 	w     *Worker
-	app   *app
+	appID string
 	prio  store.Priority
+	// draining ends every wait of the app's deliveries that comes before a claim.
+	draining context.Context //nolint:containedctx // the lifetime of the app's intake, not of a call
 }
 
 const (
@@ -191,34 +185,20 @@ func New(cfg Config) (*Worker, error) {
 	}
 	cfg.setDefaults()
 	w := &Worker{
-		cfg: cfg, apps: map[string]*app{}, slots: newSlots(cfg.Concurrency), openIDs: newKeyedLock(),
+		cfg: cfg, slots: newSlots(cfg.Concurrency), openIDs: newKeyedLock(),
 		looker: newLooker(cfg.Store), inspector: asynq.NewInspectorFromRedisClient(cfg.Redis),
-		metrics: newMetrics(cfg.Registerer, cfg.Apps), sweeps: newSweepMetrics(cfg.Registerer), timing: defaultTiming(),
+		metrics: newMetrics(cfg.Registerer, nil), sweeps: newSweepMetrics(cfg.Registerer), timing: defaultTiming(),
 		running: newHandlers(handlerMemory),
 	}
 	w.committer = newCommitter(cfg.Store, cfg.Logger, w.storeAway)
 	w.draining, w.drain = context.WithCancel(context.Background())
 	cfg.ServerRedis.AddHook(serverHook{failPause: scriptFailPause})
+	next := &serving{apps: map[string]*app{}, left: map[string]bool{}}
 	for _, a := range cfg.Apps {
-		w.addApp(a)
+		next.add(w.newApp(a))
 	}
+	w.serve(next)
 	return w, nil
-}
-
-func (w *Worker) addApp(cfg App) {
-	a := &app{App: cfg, pacer: newPacer(cfg.ID, cfg.MaxSendRate, w.cfg.Redis), addresses: newFaultRing(), onlyTo: map[string]bool{}}
-	for _, s := range cfg.OnlyTo {
-		a.onlyTo[s] = true
-	}
-	queues := task.Queues(cfg.ID, w.cfg.DefaultApp)
-	a.gate = newGate(cfg.ID, queues, w.cfg.Redis, w.cfg.Logger, w.cfg.SendTimeout+4*leaseMargin,
-		func(_ string, closed bool) { w.metrics.paused(cfg.ID, closed) })
-	w.apps[cfg.ID] = a
-	for i, q := range queues {
-		s := &server{queue: q, w: w, app: a, prio: store.Priorities[i]}
-		s.asynq = asynq.NewServerFromRedisClient(w.cfg.ServerRedis, w.asynqConfig(s))
-		w.servers = append(w.servers, s)
-	}
 }
 
 // asynqConfig gives a server more slots than calls in flight, so that looking,
@@ -247,15 +227,15 @@ func (w *Worker) asynqConfig(s *server) asynq.Config {
 func (w *Worker) Start(ctx context.Context) error {
 	var err error
 	w.start.Do(func() {
+		w.changing.Lock()
+		defer w.changing.Unlock()
+		w.life = runs
 		loopCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 		w.stopLoop = cancel
 		w.care(loopCtx, true)
 		w.committer.start()
-		for _, s := range w.servers {
-			if err = s.asynq.Start(asynq.HandlerFunc(s.process)); err != nil {
-				err = fmt.Errorf("start the server of queue %s: %w", s.queue, err)
-				return
-			}
+		if err = startServers(w.now.Load().servers); err != nil {
+			return
 		}
 		w.loops.Go(func() { w.careLoop(loopCtx) })
 		w.loops.Go(func() { w.sweepLoop(loopCtx) })
@@ -271,17 +251,15 @@ func (w *Worker) Stop(ctx context.Context) error {
 }
 
 func (w *Worker) shutdown(ctx context.Context) error {
+	w.changing.Lock()
+	w.life = ended
+	servers := w.now.Load().servers
+	w.changing.Unlock()
 	w.drain()
-	var servers sync.WaitGroup
-	for _, s := range w.servers {
-		servers.Go(func() {
-			s.asynq.Stop()
-			s.asynq.Shutdown()
-		})
-	}
 	settled := make(chan struct{})
 	go func() {
-		servers.Wait()
+		stopServers(servers)
+		w.leaving.Wait()
 		w.sends.Wait()
 		close(settled)
 	}()
@@ -326,7 +304,8 @@ func (w *Worker) care(ctx context.Context, queues bool) {
 	whole := ctx
 	ctx, cancel := context.WithTimeout(ctx, careTimeout)
 	defer cancel()
-	for _, a := range w.apps {
+	now := w.now.Load()
+	for _, a := range now.apps {
 		err := a.gate.refresh(ctx)
 		if whole.Err() == nil {
 			since(&w.noRedis, err != nil)
@@ -338,7 +317,7 @@ func (w *Worker) care(ctx context.Context, queues bool) {
 	if !queues {
 		return
 	}
-	for _, s := range w.servers {
+	for _, s := range now.servers {
 		if err := sweep(ctx, w.cfg.Redis, s.queue, time.Now(), w.cfg.Logger); err != nil {
 			w.cfg.Logger.Warn("queue not looked after: Redis does not answer", zap.String("queue", s.queue), zap.Error(err))
 			return
@@ -375,7 +354,7 @@ func (w *Worker) Degraded() []Degraded {
 	if t := w.noRedis.Load(); t != nil {
 		out = append(out, Degraded{Part: "redis", Reason: "does not answer", Since: *t})
 	}
-	for _, a := range w.apps {
+	for _, a := range w.now.Load().apps {
 		if p := a.gate.state(); p != nil {
 			out = append(out, Degraded{Part: "app", App: a.ID, Reason: p.Why, Since: p.since})
 		}
