@@ -26,8 +26,10 @@ type Replay struct {
 	// Content replaces what was to be sent; nil leaves it. A notification that
 	// has nothing to send, or whose data retention has blanked, needs one.
 	Content *Content
-	Actor   string
-	Detail  string // for the record; "" for none
+	// Priority is the one that it has from now on; "" leaves it.
+	Priority Priority
+	Actor    string
+	Detail   string // for the record; "" for none
 }
 
 // Content is what a message says and to whom.

@@ -49,7 +49,7 @@ const (
 	ClassRefused Class = "refused" // no consent, or no binding: an ordinary outcome
 )
 
-// Reason says why a notification waits, died, expired or was cancelled. The
+// Reason says why a notification waits, died, expired, was cancelled or put off. The
 // list is closed: it is public in answers and metrics.
 type Reason string
 
@@ -76,6 +76,7 @@ const (
 	ReasonOnlyTo         Reason = "only_to"         // the app's only_to list leaves this addressee out
 	ReasonErased         Reason = "erased"          // the user was erased
 	ReasonByAdmin        Reason = "by_admin"        // cancelled or settled by a person
+	ReasonQuietHours     Reason = "quiet_hours"     // due at the end of its template's quiet hours
 )
 
 // Reasons lists every reason but ReasonNone.
@@ -83,7 +84,7 @@ var Reasons = []Reason{
 	ReasonInDoubt, ReasonBudget, ReasonNotSubscribed, ReasonUnbound, ReasonNoConsent,
 	ReasonTemplate, ReasonTemplatePaused, ReasonPage, ReasonBadAddress, ReasonRejected,
 	ReasonUnknownCode, ReasonMalformed, ReasonUnknownType, ReasonUnknownApp, ReasonRowMissing, ReasonTooOld,
-	ReasonDeadline, ReasonOnlyTo, ReasonErased, ReasonByAdmin,
+	ReasonDeadline, ReasonOnlyTo, ReasonErased, ReasonByAdmin, ReasonQuietHours,
 }
 
 // Receipt is what WeChat's later subscribe_msg_sent_event said.

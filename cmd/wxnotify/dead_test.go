@@ -551,7 +551,7 @@ func TestDeadReasonsAreExplained(t *testing.T) {
 	t.Parallel()
 	notDead := []store.Reason{
 		store.ReasonNoConsent, store.ReasonTemplatePaused, store.ReasonTooOld, store.ReasonDeadline, store.ReasonOnlyTo,
-		store.ReasonErased, store.ReasonByAdmin,
+		store.ReasonErased, store.ReasonByAdmin, store.ReasonQuietHours,
 	}
 	for _, r := range store.Reasons {
 		n := letter(because(r, 0)).Notification

@@ -29,8 +29,8 @@ const replaySQL = `
 				ELSE 'done'
 			END AS result
 		FROM unnest($1::uuid[], $2::int[], $3::bigint[], $4::bool[], $5::text[], $6::text[],
-			$7::text[], $8::text[], $9::text[], $10::text[], $11::text[]) WITH ORDINALITY
-			AS r (id, generation, max_age, force, actor, detail, template_id, page, user_id, open_id, data, place)
+			$7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[]) WITH ORDINALITY
+			AS r (id, generation, max_age, force, actor, detail, template_id, page, user_id, open_id, data, priority, place)
 		JOIN notifications n ON n.id = r.id
 	), replayed AS (
 		UPDATE notifications n
@@ -40,6 +40,7 @@ const replaySQL = `
 			user_id = coalesce(f.user_id, n.user_id), open_id = coalesce(f.open_id, n.open_id),
 			data = coalesce(f.data::json, n.data),
 			payload = CASE WHEN f.data IS NULL THEN n.payload ELSE '' END,
+			priority = coalesce(nullif(f.priority, ''), n.priority),
 			due_at = now(), expires_at = now() + f.max_age * interval '1 microsecond', handover_at = now(),
 			wait_until = CASE WHEN n.wait_us > 0 THEN now() + least(n.wait_us, f.max_age) * interval '1 microsecond' END,
 			updated_at = now(), finished_at = NULL, discarded_at = NULL, data_blanked_at = NULL
@@ -64,7 +65,7 @@ type replayColumns struct {
 	generation                             []int
 	maxAge                                 []int64
 	force                                  []bool
-	actor, detail                          []string
+	actor, detail, priority                []string
 	templateID, page, userID, openID, data []*string
 }
 
@@ -72,6 +73,7 @@ func (c *replayColumns) add(r store.Replay) error {
 	c.id, c.generation = append(c.id, r.ID), append(c.generation, r.Generation)
 	c.maxAge, c.force = append(c.maxAge, r.MaxAge.Microseconds()), append(c.force, r.Force)
 	c.actor, c.detail = append(c.actor, r.Actor), append(c.detail, r.Detail)
+	c.priority = append(c.priority, string(r.Priority))
 	var templateID, page, userID, openID, data *string
 	if content := r.Content; content != nil {
 		text, err := encodeData(content.Data)
@@ -94,7 +96,7 @@ func (c *replayColumns) addMove(m store.Move) {
 func (c *replayColumns) args() []any {
 	return []any{
 		c.id, c.generation, c.maxAge, c.force, c.actor, c.detail,
-		c.templateID, c.page, c.userID, c.openID, c.data,
+		c.templateID, c.page, c.userID, c.openID, c.data, c.priority,
 	}
 }
 

@@ -55,8 +55,9 @@ func (t *writeTx) replay(ctx context.Context, r store.Replay) (store.Acted, erro
 		SET state = 'queued', class = '', reason = '', field = '',
 			generation = generation + 1, spent = 0, doubts = 0, unsure = 0,
 			due_at = ?2, expires_at = ?2 + ?3, wait_until = iif(wait_us > 0, ?2 + min(wait_us, ?3), NULL), handover_at = ?2,
-			updated_at = ?2, finished_at = NULL, discarded_at = NULL, data_blanked_at = NULL
-		WHERE id = ?1 AND state = 'dead'`, r.ID[:], t.now, r.MaxAge.Microseconds())
+			updated_at = ?2, finished_at = NULL, discarded_at = NULL, data_blanked_at = NULL,
+			priority = coalesce(nullif(?4, ''), priority)
+		WHERE id = ?1 AND state = 'dead'`, r.ID[:], t.now, r.MaxAge.Microseconds(), r.Priority)
 	if err == nil && r.Content != nil {
 		err = t.replace(ctx, r.ID, *r.Content)
 	}

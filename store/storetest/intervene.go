@@ -97,6 +97,19 @@ func testReplayDead(f *fixture) {
 	}}, f.actions(n.ID))
 }
 
+// testReplayPriority: a replay keeps the priority or gives another.
+func testReplayPriority(f *fixture) {
+	for given, want := range map[store.Priority]store.Priority{"": store.Critical, store.Low: store.Low} {
+		n := f.dead(row(func(n *store.Notification) { n.Priority = store.Critical }))
+		f.replay(newReplay(n, func(r *store.Replay) { r.Priority = given }))
+		got := f.get(n.ID)
+		if got.State != store.Queued || got.Priority != want {
+			f.Errorf("replayed with priority %q: %s, priority %s, want %s", given, got.State, got.Priority, want)
+		}
+		f.diff("content", n.Data, got.Data)
+	}
+}
+
 func testReplayGuards(f *fixture) {
 	for from, n := range f.sources() {
 		want := store.ActWrongState

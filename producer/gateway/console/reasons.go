@@ -32,4 +32,5 @@ var reasonTexts = map[store.Reason]string{
 	store.ReasonOnlyTo:         "The app's only_to list leaves this addressee out.",
 	store.ReasonErased:         "The user was erased.",
 	store.ReasonByAdmin:        "A person decided it.",
+	store.ReasonQuietHours:     "It came within its template's quiet hours and is due at their end.",
 }
