@@ -78,7 +78,7 @@ func (d *delivery) insist(a store.Acceptance) (store.Look, error) {
 		look, err := d.s.w.cfg.Store.Adopt(d.ctx, a)
 		switch {
 		case err == nil:
-			d.noteStillborn(look)
+			d.noteAdopted(look)
 			return look, nil
 		case stopped(d.ctx):
 			if d.lastTry() {
@@ -100,11 +100,15 @@ func (d *delivery) insist(a store.Acceptance) (store.Look, error) {
 	}
 }
 
-// noteStillborn counts and logs a task that was dead on arrival: nothing else
-// would tell of it. The row was made by this very call when it is as old as the
-// look at it; a redelivery finds an older one.
-func (d *delivery) noteStillborn(look store.Look) {
-	if look.State != store.Dead || !look.CreatedAt.Equal(look.Now) {
+// noteAdopted counts the task, and logs one that was dead on arrival: nothing
+// else would tell of it. The row was made by this very call when it is as old as
+// the look at it; a redelivery finds an older one.
+func (d *delivery) noteAdopted(look store.Look) {
+	if !look.CreatedAt.Equal(look.Now) {
+		return
+	}
+	d.s.w.metrics.adopt(look.App)
+	if look.State != store.Dead {
 		return
 	}
 	d.s.w.metrics.outcome(d.s.appID, look.State, look.Reason)

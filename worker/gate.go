@@ -32,7 +32,9 @@ type gate struct {
 	logger *zap.Logger
 	// probeTTL bounds a probe whose holder died: longer than one send.
 	probeTTL time.Duration
-	onChange func(reason string, closed bool)
+	// onChange hears that the app is closed, or open again. kind says why where this
+	// process closed it, and is "" where another did.
+	onChange func(kind string, closed bool)
 
 	mu sync.Mutex
 	// version grows with every local change: a refresh that read before the
@@ -205,7 +207,7 @@ func (g *gate) close(ctx context.Context, kind string, errcode int, why string, 
 	g.version++
 	g.mu.Unlock()
 	if first {
-		g.onChange(why, true)
+		g.onChange(kind, true)
 		g.logger.Warn("app paused", zap.String("app", g.app), zap.String("kind", kind), zap.Int("errcode", errcode),
 			zap.String("why", why), zap.Duration("for", d))
 	}
@@ -231,7 +233,7 @@ func (g *gate) closeHere(kind, why string, d time.Duration) {
 	g.version++
 	g.mu.Unlock()
 	if first {
-		g.onChange(why, true)
+		g.onChange(kind, true)
 		g.logger.Warn("app held still in this process", zap.String("app", g.app), zap.String("kind", kind),
 			zap.String("why", why), zap.Duration("for", d))
 	}
@@ -331,7 +333,7 @@ func (g *gate) open(ctx context.Context) {
 }
 
 func (g *gate) logOpen(p *pause) {
-	g.onChange(p.Why, false)
+	g.onChange("", false)
 	g.logger.Info("app resumed", zap.String("app", g.app), zap.String("kind", p.Kind), zap.Duration("after", time.Since(p.since)))
 }
 
@@ -419,8 +421,8 @@ func (g *gate) adopt(version int, shared *pause, rests map[string]rest, count ma
 	g.mu.Unlock()
 	switch {
 	case was == nil && shared != nil:
-		g.onChange(shared.Why, true)
+		g.onChange("", true)
 	case was != nil && shared == nil:
-		g.onChange(was.Why, false)
+		g.onChange("", false)
 	}
 }

@@ -23,6 +23,8 @@ type metrics struct {
 	attempts  *prometheus.HistogramVec // app
 	inFlight  *prometheus.GaugeVec     // app
 	appPaused *prometheus.GaugeVec     // app
+	pauses    *prometheus.CounterVec   // app, kind
+	adopted   *prometheus.CounterVec   // app
 	tokens    *prometheus.CounterVec   // app, kind
 
 	// known are the apps that are counted, each with the templates that have a
@@ -72,6 +74,12 @@ func newMetrics(r prometheus.Registerer, apps []App) *metrics {
 		appPaused: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "wxnotify_worker_app_paused", Help: "1 while the app is paused or half open.",
 		}, []string{"app"}),
+		pauses: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "wxnotify_worker_pauses_total", Help: "Pauses of the app that this process began, by the kind of the answer that led to them.",
+		}, []string{"app", "kind"}),
+		adopted: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "wxnotify_worker_adopted_total", Help: "Raw tasks accepted: each is a notification in the store from then on.",
+		}, []string{"app"}),
 		tokens: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "wxnotify_worker_token_failures_total", Help: "Sends that were put off because no access token could be had.",
 		}, []string{"app", "kind"}),
@@ -79,7 +87,7 @@ func newMetrics(r prometheus.Registerer, apps []App) *metrics {
 	m.known.Store(&map[string]map[string]bool{})
 	m.serve(apps)
 	if r != nil {
-		r.MustRegister(m.sends, m.templates, m.errcodes, m.outcomes, m.latency, m.toSent, m.attempts, m.inFlight, m.appPaused, m.tokens)
+		r.MustRegister(m.sends, m.templates, m.errcodes, m.outcomes, m.latency, m.toSent, m.attempts, m.inFlight, m.appPaused, m.tokens, m.pauses, m.adopted)
 	}
 	return m
 }
@@ -112,7 +120,7 @@ func (m *metrics) forget(app string) {
 	delete(next, app)
 	m.known.Store(&next)
 	of := prometheus.Labels{"app": app}
-	for _, c := range []*prometheus.CounterVec{m.sends, m.templates, m.errcodes, m.outcomes, m.tokens} {
+	for _, c := range []*prometheus.CounterVec{m.sends, m.templates, m.errcodes, m.outcomes, m.tokens, m.pauses, m.adopted} {
 		c.DeletePartialMatch(of)
 	}
 	for _, h := range []*prometheus.HistogramVec{m.latency, m.toSent, m.attempts} {
@@ -145,7 +153,9 @@ func (m *metrics) zero(app string) {
 	for _, k := range wechat.Kinds {
 		m.sends.WithLabelValues(app, k.String())
 		m.tokens.WithLabelValues(app, k.String())
+		m.pauses.WithLabelValues(app, k.String())
 	}
+	m.adopted.WithLabelValues(app)
 	for _, e := range wechat.Errcodes {
 		m.errcodes.WithLabelValues(app, strconv.Itoa(e.Code))
 	}
@@ -231,9 +241,21 @@ func (m *metrics) noToken(app string, k wechat.Kind) {
 	m.tokens.WithLabelValues(app, k.String()).Inc()
 }
 
-func (m *metrics) paused(app string, closed bool) {
+// adopt counts a raw task that became a notification.
+func (m *metrics) adopt(app string) {
+	if m.counts(app) {
+		m.adopted.WithLabelValues(app).Inc()
+	}
+}
+
+// paused tells that the app is closed, or open again; kind is why this process
+// closed it.
+func (m *metrics) paused(app, kind string, closed bool) {
 	if !m.counts(app) {
 		return
+	}
+	if kind != "" {
+		m.pauses.WithLabelValues(app, kind).Inc()
 	}
 	v := 0.0
 	if closed {

@@ -71,7 +71,15 @@ func TestMetrics(t *testing.T) {
 	m.settled(look(8, 0), store.Settlement{State: store.Dead, Reason: store.ReasonNotSubscribed})
 	m.settled(look(2, 0), store.Settlement{State: store.Retrying})
 
+	m.paused("wx1", "throttled", true)
+	m.paused("wx1", "", false)
+	m.paused("wx1", "", true) // another process's
+	m.adopt("wx1")
+
 	want := map[string]float64{
+		"wxnotify_worker_pauses_total wx1 throttled":             1,
+		"wxnotify_worker_app_paused wx1":                         1,
+		"wxnotify_worker_adopted_total wx1":                      1,
 		"wxnotify_worker_sends_total wx1 ok":                     1,
 		"wxnotify_worker_sends_total wx1 refused":                1,
 		"wxnotify_worker_sends_total wx1 unknown":                1,

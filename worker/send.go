@@ -310,6 +310,9 @@ func (d *delivery) settle(n store.Look, p plan) (next *store.Look, answer error)
 	}
 	p.log(log, s)
 	w.metrics.settled(n, s)
+	if settled.Delivered > 0 && w.cfg.Delivered != nil {
+		w.cfg.Delivered(n.App, settled.Delivered)
+	}
 	switch s.State {
 	case store.Dead:
 		if s.Class == store.ClassRefused {

@@ -53,7 +53,7 @@ func (w *Worker) newApp(cfg App) *app {
 	queues := task.Queues(cfg.ID, w.cfg.DefaultApp)
 	k := &known{addresses: newFaultRing()}
 	k.gate = newGate(cfg.ID, queues, w.cfg.Redis, w.cfg.Logger, w.cfg.SendTimeout+4*leaseMargin,
-		func(_ string, closed bool) { w.metrics.paused(cfg.ID, closed) })
+		func(kind string, closed bool) { w.metrics.paused(cfg.ID, kind, closed) })
 	draining, drain := context.WithCancel(w.draining)
 	k.drain = drain
 	for i, q := range queues {

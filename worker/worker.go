@@ -75,6 +75,10 @@ type Config struct {
 
 	Logger     *zap.Logger
 	Registerer prometheus.Registerer // nil: no metrics
+	// Delivered is told how long after its acceptance the receipt of a delivered
+	// message came, where that came before the answer to the call; it must not
+	// block. nil: nobody is told.
+	Delivered func(appID string, after time.Duration)
 }
 
 func (c *Config) check() error {
