@@ -37,7 +37,7 @@ const readyzTimeout = 3 * time.Second
 const redisPingTimeout = time.Second
 
 // readyz is 503 only when this process cannot do its own part: the store is
-// away or has another schema, or the process is about to end. A paused app is
+// away or has an older schema, or the process is about to end. A paused app is
 // degraded, not unready.
 func (p *Process) readyz(rw http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), readyzTimeout)
@@ -65,10 +65,7 @@ func (p *Process) unready(ctx context.Context) string {
 	case p.Worker != nil && p.Worker.StoreAway():
 		return "answers are held until the store takes them"
 	}
-	if err := checkSchema(ctx, p.parts.Store); err != nil {
-		return err.Error()
-	}
-	return ""
+	return lacksSchema(ctx, p.parts.Store)
 }
 
 // degraded lists what does not work as it should and is not this process's to
@@ -113,7 +110,7 @@ func (p *Process) missedPushes(ctx context.Context) []worker.Degraded {
 		return nil // the ping says so
 	}
 	var out []worker.Degraded
-	for _, a := range p.parts.Config.Apps {
+	for _, a := range p.settings().Apps {
 		if !a.Callback.Receives() || time.Since(last[a.AppID]) < store.NoPushWindow {
 			continue
 		}

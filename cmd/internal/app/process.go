@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -15,8 +16,10 @@ import (
 
 	"github.com/wxnotify/wxnotify/cmd/internal/config"
 	"github.com/wxnotify/wxnotify/producer"
+	"github.com/wxnotify/wxnotify/producer/callback"
 	"github.com/wxnotify/wxnotify/producer/gateway"
 	"github.com/wxnotify/wxnotify/producer/template"
+	"github.com/wxnotify/wxnotify/producer/webhook"
 	"github.com/wxnotify/wxnotify/store"
 	"github.com/wxnotify/wxnotify/worker"
 	"github.com/wxnotify/wxnotify/worker/wechat"
@@ -48,15 +51,17 @@ type Process struct {
 	// "" without one. CallbackAddr is ListenAddr when one listener serves both.
 	AdminAddr, ListenAddr, CallbackAddr string
 
-	parts    Parts
-	shared   redis.UniversalClient
-	wechat   *wechat.Client
-	tokens   map[string]*wechat.Tokens // by appid
-	eraser   *gateway.Eraser
-	started  time.Time
-	draining atomic.Bool
-	noRedis  atomic.Pointer[time.Time] // since when /readyz of a process without a worker finds it silent
-	stops    stops
+	parts   Parts
+	shared  redis.UniversalClient
+	wechat  *wechat.Client
+	tokens  map[string]*wechat.Tokens // by appid
+	eraser  *gateway.Eraser
+	started time.Time
+	// delivered is the histogram that worker and callback share.
+	delivered *prometheus.HistogramVec
+	draining  atomic.Bool
+	noRedis   atomic.Pointer[time.Time] // since when /readyz of a process without a worker finds it silent
+	stops     stops
 }
 
 // Clients of one Redis differ in what they wait for: see the settings that
@@ -99,7 +104,12 @@ func StartGateway(ctx context.Context, parts Parts, withWorker bool) (*Process, 
 // start starts everything in the order in which it is not to be stopped: what is
 // there first ends last. Nothing ends with ctx.
 func start(ctx context.Context, parts Parts, sends, listens bool) (_ *Process, err error) {
-	p := &Process{parts: parts, Registry: newRegistry(), tokens: map[string]*wechat.Tokens{}, started: time.Now()}
+	p := &Process{
+		parts: parts, Registry: newRegistry(), started: time.Now(),
+		delivered: newDelivered(parts.Config.Apps),
+	}
+	p.now.Store(&current{config: parts.Config})
+	p.reloads = newReloadMetrics(p.Registry)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.Stop(context.WithoutCancel(ctx)))
@@ -137,7 +147,7 @@ func start(ctx context.Context, parts Parts, sends, listens bool) (_ *Process, e
 }
 
 func (p *Process) startRelay(ctx context.Context) (err error) {
-	cfg := p.parts.Config
+	cfg := p.settings()
 	p.Relay, err = producer.NewRelay(producer.RelayConfig{
 		Store: p.parts.Store, Redis: p.shared, DefaultApp: p.defaultApp(), Payload: producer.PayloadMode(cfg.TaskPayload),
 		InDoubtWait: cfg.InDoubtWait, Logger: p.parts.Logger, Registerer: p.Registry,
@@ -151,7 +161,7 @@ func (p *Process) startRelay(ctx context.Context) (err error) {
 
 // startRetention lets the process whose relay leads forget what is old.
 func (p *Process) startRetention(ctx context.Context) error {
-	cfg := p.parts.Config
+	cfg := p.settings()
 	r, err := producer.NewRetention(producer.RetentionConfig{
 		Store: p.parts.Store, Leads: p.leads,
 		Data: cfg.DataRetention, Finished: cfg.Retention, Dead: cfg.DeadRetention,
@@ -182,7 +192,7 @@ func (p *Process) startEraser(ctx context.Context) (err error) {
 func (p *Process) leads() bool { return p.Relay.Health().Leader }
 
 func (p *Process) defaultApp() string {
-	def, _ := p.parts.Config.App("")
+	def, _ := p.settings().App("")
 	return def.AppID
 }
 
@@ -213,7 +223,7 @@ func newRegistry() *prometheus.Registry {
 	return r
 }
 
-// checkSchema refuses to run on a schema of another version. A store that is
+// checkSchema refuses to start on a schema of another version. A store that is
 // away is no reason: the process waits for it.
 func checkSchema(ctx context.Context, s Store) error {
 	have, want, err := s.Version(ctx)
@@ -228,4 +238,19 @@ func checkSchema(ctx context.Context, s Store) error {
 		return fmt.Errorf("%w: the database is at %d, this program knows %d: run a newer wxnotify", store.ErrSchema, have, want)
 	}
 	return nil
+}
+
+// lacksSchema says what is missing to a process that runs; "" when nothing is.
+// One that was migrated on does no harm: every migration leaves what the version
+// before it uses, so that an upgrade takes no process out of service before the
+// next one is there.
+func lacksSchema(ctx context.Context, s Store) string {
+	have, want, err := s.Version(ctx)
+	if err == nil && have >= want {
+		return ""
+	}
+	if err = checkSchema(ctx, s); err != nil {
+		return err.Error()
+	}
+	return ""
 }
