@@ -17,12 +17,25 @@ func (p *program) doctorCommand() *cobra.Command {
 		Short: "Check settings, Redis, database, WeChat and tokens, and say what to do",
 		Long: "doctor asks everything that a worker or a gateway stands on and says what to do about what it\n" +
 			"finds. It sends no message, writes nothing and rotates no token. The exit code is 0\n" +
-			"when nothing failed; warnings are allowed.",
+			"when nothing failed; warnings are allowed.\n\n" +
+			"doctor --live needs no Redis and no database: it checks with the app's own credentials what\n" +
+			"is assumed about WeChat and documented nowhere, in some ten calls that end no token and send\n" +
+			"nothing. What takes a phone needs --code, or --openid and --template of somebody who agreed\n" +
+			"to one message: WeChat is given what it has to refuse, and then one message, after a question.\n" +
+			"The exit code is 0 when nothing that wxnotify depends on failed to hold.",
 		GroupID: groupOperate,
 		Args:    cobra.NoArgs,
 	}
 	asJSON := jsonFlag(cmd)
+	var live doctorLiveFlags
+	live.register(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := live.check(); err != nil {
+			return err
+		}
+		if live.live {
+			return p.doctorLive(cmd, &live, *asJSON)
+		}
 		cfg, err := p.config(cmd)
 		if isUsage(err) {
 			return err

@@ -17,6 +17,14 @@ const maxLife = 30 * 24 * time.Hour
 //
 // https://developers.weixin.qq.com/miniprogram/dev/server/API/mp-access-token/api_getstableaccesstoken.html
 func (c *Client) StableToken(ctx context.Context, app App) (Token, error) {
+	r, err := stableRequest(app)
+	if err != nil {
+		return Token{}, &Error{API: APIStableToken, Kind: KindAccount, Msg: "appid and secret cannot be written as JSON"}
+	}
+	return c.fetch(ctx, r)
+}
+
+func stableRequest(app App) (request, error) {
 	body, err := encode(struct {
 		GrantType    string `json:"grant_type"`
 		AppID        string `json:"appid"`
@@ -24,14 +32,15 @@ func (c *Client) StableToken(ctx context.Context, app App) (Token, error) {
 		ForceRefresh bool   `json:"force_refresh"`
 	}{"client_credential", app.AppID, app.Secret, false})
 	if err != nil {
-		return Token{}, &Error{API: APIStableToken, Kind: KindAccount, Msg: "appid and secret cannot be written as JSON"}
+		return request{}, err
 	}
-	return c.fetch(ctx, request{
+	return request{
 		api:     APIStableToken,
 		path:    "/cgi-bin/stable_token",
 		body:    body,
+		limit:   maxAnswer,
 		private: []string{app.Secret},
-	})
+	}, nil
 }
 
 // ClassicToken issues a new token of the older kind. Each call rotates: the
@@ -39,38 +48,48 @@ func (c *Client) StableToken(ctx context.Context, app App) (Token, error) {
 //
 // https://developers.weixin.qq.com/miniprogram/dev/server/API/mp-access-token/api_getaccesstoken.html
 func (c *Client) ClassicToken(ctx context.Context, app App) (Token, error) {
-	return c.fetch(ctx, request{
+	return c.fetch(ctx, classicRequest(app))
+}
+
+// classicPath is the older token endpoint.
+const classicPath = "/cgi-bin/token"
+
+func classicRequest(app App) request {
+	return request{
 		api:  APIToken,
-		path: "/cgi-bin/token",
+		path: classicPath,
 		query: url.Values{
 			"grant_type": {"client_credential"},
 			"appid":      {app.AppID},
 			"secret":     {app.Secret},
 		},
+		limit:   maxAnswer,
 		private: []string{app.Secret},
-	})
+	}
 }
 
 func (c *Client) fetch(ctx context.Context, r request) (Token, error) {
 	var t Token
-	r.limit = maxAnswer
-	r.read = func(f fields) string {
-		value := f.text("access_token")
-		seconds, state := integer(f["expires_in"])
-		switch {
-		case !plausible(value):
-			return "the answer has no usable access_token"
-		case state != valueGood || seconds <= 0:
-			return "the answer has no usable expires_in"
-		}
-		seconds = min(seconds, int64(maxLife/time.Second))
-		t = Token{Value: value, ExpiresIn: time.Duration(seconds) * time.Second}
-		return ""
-	}
+	r.read = t.read
 	if _, err := c.do(ctx, r); err != nil {
 		return Token{}, err
 	}
 	return t, nil
+}
+
+// read takes the token out of an answer.
+func (t *Token) read(f fields) string {
+	value := f.text("access_token")
+	seconds, state := integer(f["expires_in"])
+	switch {
+	case !plausible(value):
+		return "the answer has no usable access_token"
+	case state != valueGood || seconds <= 0:
+		return "the answer has no usable expires_in"
+	}
+	seconds = min(seconds, int64(maxLife/time.Second))
+	*t = Token{Value: value, ExpiresIn: time.Duration(seconds) * time.Second}
+	return ""
 }
 
 // maxToken is far above the 512 bytes that WeChat asks to reserve.

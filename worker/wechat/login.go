@@ -20,7 +20,15 @@ type Session struct {
 // https://developers.weixin.qq.com/miniprogram/dev/server/API/user-login/api_code2session.html
 func (c *Client) Code2Session(ctx context.Context, app App, code string) (Session, error) {
 	var s Session
-	_, err := c.do(ctx, request{
+	if _, err := c.do(ctx, sessionRequest(app, code, &s)); err != nil {
+		return Session{}, err
+	}
+	return s, nil
+}
+
+// sessionRequest fills s when it is answered.
+func sessionRequest(app App, code string, s *Session) request {
+	return request{
 		api:  APICode2Session,
 		path: "/sns/jscode2session",
 		query: url.Values{
@@ -30,7 +38,7 @@ func (c *Client) Code2Session(ctx context.Context, app App, code string) (Sessio
 			"grant_type": {"authorization_code"},
 		},
 		read: func(f fields) string {
-			s = Session{OpenID: f.text("openid"), UnionID: f.text("unionid")}
+			*s = Session{OpenID: f.text("openid"), UnionID: f.text("unionid")}
 			if s.OpenID == "" {
 				return "the answer has no usable openid"
 			}
@@ -38,9 +46,5 @@ func (c *Client) Code2Session(ctx context.Context, app App, code string) (Sessio
 		},
 		limit:   maxAnswer,
 		private: []string{app.Secret, code},
-	})
-	if err != nil {
-		return Session{}, err
 	}
-	return s, nil
 }

@@ -43,28 +43,39 @@ func (c *Client) Send(ctx context.Context, token string, m Message) (Receipt, er
 	if err != nil {
 		return Receipt{}, &Error{API: APISend, Kind: KindRejected, Msg: "the message cannot be written as JSON"}
 	}
-	// The page as WeChat sees it, and its query alone: what repeats it may have
-	// taken it apart.
-	page := strings.TrimLeft(m.Page, "/")
-	_, query, _ := strings.Cut(page, "?")
-	private := make([]string, 0, len(m.Data)+4)
-	private = append(private, token, m.ToUser, page, query)
-	for _, v := range m.Data {
-		private = append(private, v)
-	}
-	a, err := c.do(ctx, request{
-		api:     APISend,
-		path:    "/cgi-bin/message/subscribe/send",
-		query:   url.Values{"access_token": {token}},
-		body:    body,
-		limit:   maxAnswer,
-		private: private,
-	})
+	a, err := c.do(ctx, sendRequest(token, body, m.private()))
 	if err != nil {
 		return Receipt{}, err
 	}
 	msgID, _ := integer(a.fields["msgid"]) // optional: some answers have none
 	return Receipt{MsgID: msgID, RID: a.rid}, nil
+}
+
+const sendPath = "/cgi-bin/message/subscribe/send"
+
+func sendRequest(token string, body []byte, private []string) request {
+	return request{
+		api:     APISend,
+		path:    sendPath,
+		query:   url.Values{"access_token": {token}},
+		body:    body,
+		limit:   maxAnswer,
+		private: append(private, token),
+	}
+}
+
+// private is what no error about m may repeat.
+func (m Message) private() []string {
+	// The page as WeChat sees it, and its query alone: what repeats it may have
+	// taken it apart.
+	page := strings.TrimLeft(m.Page, "/")
+	_, query, _ := strings.Cut(page, "?")
+	private := make([]string, 0, len(m.Data)+4)
+	private = append(private, m.ToUser, page, query)
+	for _, v := range m.Data {
+		private = append(private, v)
+	}
+	return private
 }
 
 type sendBody struct {

@@ -37,27 +37,33 @@ type Template struct {
 // https://developers.weixin.qq.com/miniprogram/dev/server/API/mp-message-management/subscribe-message/api_getwxapubnewtemplate.html
 func (c *Client) Templates(ctx context.Context, token string) ([]Template, error) {
 	var list []Template
-	_, err := c.do(ctx, request{
+	if _, err := c.do(ctx, templatesRequest(token, &list)); err != nil {
+		return nil, err
+	}
+	return list, nil
+}
+
+const templatesPath = "/wxaapi/newtmpl/gettemplate"
+
+// templatesRequest fills list when it is answered.
+func templatesRequest(token string, list *[]Template) request {
+	return request{
 		api:   APITemplates,
-		path:  "/wxaapi/newtmpl/gettemplate",
+		path:  templatesPath,
 		query: url.Values{"access_token": {token}},
 		read: func(f fields) string {
 			if !present(f["data"]) {
 				return "the answer has no data"
 			}
 			var err error
-			if list, err = parseTemplates(f["data"]); err != nil {
+			if *list, err = parseTemplates(f["data"]); err != nil {
 				return "the answer's data cannot be read"
 			}
 			return ""
 		},
 		limit:   maxTemplates,
 		private: []string{token},
-	})
-	if err != nil {
-		return nil, err
 	}
-	return list, nil
 }
 
 func parseTemplates(raw json.RawMessage) ([]Template, error) {
