@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -16,6 +17,16 @@ type metrics struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 }
+
+// statuses are those that the API answers with. What else there may be counts
+// together.
+var statuses = []int{
+	http.StatusOK, http.StatusAccepted, http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound,
+	http.StatusMethodNotAllowed, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType,
+	http.StatusUnprocessableEntity, http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusServiceUnavailable,
+}
+
+const otherStatus = "other"
 
 // noRoute is the route of requests for which there is none.
 const noRoute = "none"
@@ -34,10 +45,10 @@ func newMetrics(reg prometheus.Registerer, routes []route) (metrics, error) {
 	}
 	for _, r := range routes {
 		m.duration.WithLabelValues(r.pattern)
-		// What alerts are about is there from the start, or its first case is no
-		// increase.
-		m.requests.WithLabelValues(r.pattern, codeLabel(http.StatusInternalServerError))
-		m.requests.WithLabelValues(r.pattern, codeLabel(http.StatusServiceUnavailable))
+		for _, status := range statuses {
+			m.requests.WithLabelValues(r.pattern, codeLabel(status))
+		}
+		m.requests.WithLabelValues(r.pattern, otherStatus)
 	}
 	if reg == nil {
 		return m, nil
@@ -53,4 +64,9 @@ func (m metrics) observe(route string, status int, took time.Duration) {
 	m.duration.WithLabelValues(route).Observe(took.Seconds())
 }
 
-func codeLabel(status int) string { return strconv.Itoa(status) }
+func codeLabel(status int) string {
+	if !slices.Contains(statuses, status) {
+		return otherStatus
+	}
+	return strconv.Itoa(status)
+}
