@@ -142,7 +142,7 @@ func (p *Process) startCallback(ctx context.Context) (*callback.Handler, error) 
 	}
 	h, err := callback.New(callback.Config{
 		Apps: apps, Store: p.parts.Store, InDoubtWait: cfg.InDoubtWait, LongTerm: p.longTerm,
-		Logger: p.parts.Logger.Named("callback"), Registerer: p.Registry,
+		Logger: p.parts.Logger.Named("callback"), Registerer: p.Registry, Delivered: p.noteDelivered,
 	})
 	if err != nil {
 		return nil, err

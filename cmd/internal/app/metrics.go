@@ -14,10 +14,10 @@ import (
 const scrapeTimeout = 3 * time.Second
 
 // startMetrics registers what belongs to the process as a whole: its build, what
-// it stands on, the queues, and how things stand in the store. The last three
-// are asked for at each scrape.
-func (p *Process) startMetrics(context.Context) error {
-	p.Registry.MustRegister(newBuildInfo(), &queueCollector{process: p}, &storeCollector{process: p})
+// it stands on, the queues, and how things stand in the store. What is counted is
+// asked for at each scrape, what users allowed now and then.
+func (p *Process) startMetrics(ctx context.Context) error {
+	p.Registry.MustRegister(newBuildInfo(), &queueCollector{process: p}, &storeCollector{process: p}, p.startConsents(ctx), p.delivered)
 	return nil
 }
 

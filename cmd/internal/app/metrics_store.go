@@ -12,6 +12,8 @@ import (
 type OverviewStore interface {
 	// Overview counts what is open; its cost grows with that alone.
 	Overview(ctx context.Context) (store.Overview, error)
+	// Balances adds up what users have left, by app and template.
+	Balances(ctx context.Context) ([]store.Balance, error)
 }
 
 var (

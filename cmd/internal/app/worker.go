@@ -85,7 +85,7 @@ func (p *Process) startWorker(ctx context.Context) (err error) {
 		Apps: apps, DefaultApp: p.defaultApp(), Store: p.parts.Store, Sender: p.wechat,
 		Redis: p.shared, ServerRedis: p.client(serverTuning()),
 		Concurrency: cfg.Concurrency, SendTimeout: cfg.SendTimeout, InDoubtWait: cfg.InDoubtWait,
-		MaxAttempts: cfg.MaxAttempts, MaxAge: cfg.MaxAge, Logger: p.parts.Logger, Registerer: p.Registry,
+		MaxAttempts: cfg.MaxAttempts, MaxAge: cfg.MaxAge, Logger: p.parts.Logger, Registerer: p.Registry, Delivered: p.noteDelivered,
 	})
 	if err != nil {
 		return err
