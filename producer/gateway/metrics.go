@@ -50,6 +50,8 @@ func newMetrics(reg prometheus.Registerer, routes []route) (metrics, error) {
 		}
 		m.requests.WithLabelValues(r.pattern, otherStatus)
 	}
+	m.requests.WithLabelValues(noRoute, codeLabel(http.StatusNotFound))
+	m.requests.WithLabelValues(noRoute, codeLabel(http.StatusMethodNotAllowed))
 	if reg == nil {
 		return m, nil
 	}
