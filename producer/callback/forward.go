@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -46,6 +47,7 @@ func keepForeign(message []byte, verified bool) []byte {
 // forwarder passes foreign events on.
 type forwarder struct {
 	config  Config
+	apps    *atomic.Pointer[map[string]*app] // the Handler's
 	metrics metrics
 	client  *http.Client
 	idle    func()
@@ -53,9 +55,9 @@ type forwarder struct {
 	away    outage
 }
 
-func newForwarder(config Config, m metrics) *forwarder {
+func newForwarder(config Config, apps *atomic.Pointer[map[string]*app], m metrics) *forwarder {
 	f := &forwarder{
-		config: config, metrics: m, wake: make(chan struct{}, 1), idle: func() {},
+		config: config, apps: apps, metrics: m, wake: make(chan struct{}, 1), idle: func() {},
 		away: outage{logger: config.Logger, what: "foreign events wait in the inbox"},
 	}
 	transport := config.Transport
@@ -139,15 +141,15 @@ func (f *forwarder) pass(ctx context.Context, p store.Push) (over bool) {
 // post sends a foreign event to the address of its app. Its errors do not carry
 // the address, which may have a secret in it.
 func (f *forwarder) post(ctx context.Context, p store.Push) error {
-	to := f.config.Apps[p.App].ForwardURL
-	if to == "" {
+	a := (*f.apps.Load())[p.App]
+	if a == nil || a.ForwardURL == "" {
 		return errors.New("no address to forward to is set here") // another process may have one
 	}
 	if len(p.Body) == 0 {
 		return errors.New("the entry cannot be read")
 	}
 	verified, message := p.Body[0] == foreignVerified, p.Body[1:]
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to, bytes.NewReader(message))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.ForwardURL, bytes.NewReader(message))
 	if err != nil {
 		return fmt.Errorf("forward: %w", withoutURL(err))
 	}

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -40,7 +41,7 @@ type app struct {
 // Handler receives pushes. It is safe for concurrent use.
 type Handler struct {
 	config  Config
-	apps    map[string]*app
+	apps    *atomic.Pointer[map[string]*app] // by appid; replaced as a whole
 	metrics metrics
 	inbox   *receiver
 	applier *applier
@@ -63,26 +64,54 @@ func New(config Config) (*Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("callback: register metrics: %w", err)
 	}
-	h := &Handler{config: config, apps: map[string]*app{}, metrics: m, quiet: quiet{now: config.Now}}
-	for id, c := range config.Apps {
+	apps, err := newApps(config.Apps)
+	if err != nil {
+		return nil, err
+	}
+	h := &Handler{config: config, apps: new(atomic.Pointer[map[string]*app]), metrics: m, quiet: quiet{now: config.Now}}
+	h.apps.Store(&apps)
+	h.applier = newApplier(config, m)
+	h.forward = newForwarder(config, h.apps, m)
+	h.inbox = newReceiver(config.Store)
+	return h, nil
+}
+
+func newApps(configs map[string]AppConfig) (map[string]*app, error) {
+	apps := make(map[string]*app, len(configs))
+	for id, c := range configs {
 		a := &app{AppConfig: c, id: id}
 		if c.AESKey != "" {
+			var err error
 			if a.key, err = decodeAESKey(c.AESKey); err != nil {
 				return nil, fmt.Errorf("callback: app %s: AESKey: %w", id, err)
 			}
 		}
-		h.apps[id] = a
+		apps[id] = a
 	}
-	h.applier = newApplier(config, m)
-	h.forward = newForwarder(config, m)
-	h.inbox = newReceiver(config.Store)
-	return h, nil
+	return apps, nil
+}
+
+// Reload prepares to receive the pushes of these apps from now on, as they are
+// set; apply does it. An error names every fault, and nothing has changed. What
+// an app that is gone has in the inbox is applied as before; its foreign events
+// are passed on by who still has their address, or given up.
+func (h *Handler) Reload(configs map[string]AppConfig) (apply func(), err error) {
+	config := h.config
+	config.Apps = configs
+	if err := config.check(); err != nil {
+		return nil, err
+	}
+	apps, err := newApps(configs)
+	if err != nil {
+		return nil, err
+	}
+	return func() { h.apps.Store(&apps) }, nil
 }
 
 // ServeHTTP answers WeChat: GET to check the address, POST for a push. What is
 // not WeChat's is refused without effect.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	a := h.apps[r.PathValue("appid")]
+	a := (*h.apps.Load())[r.PathValue("appid")]
 	if a == nil || a.key == nil && !a.Plaintext {
 		http.NotFound(w, r)
 		return

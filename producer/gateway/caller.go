@@ -20,8 +20,9 @@ type caller struct {
 	limiter *rate.Limiter    // of the key; nil: no limit
 }
 
-// newKeyring makes the callers of all keys.
-func newKeyring(producers []Producer, client *producer.Client) (*keyring, error) {
+// newKeyring makes the callers of all keys. Those of a ring before it, which may
+// be nil, go on with their limits where these are the same.
+func newKeyring(producers []Producer, client *producer.Client, before *keyring) (*keyring, error) {
 	ring := new(keyring)
 	for i := range producers {
 		p := &producers[i]
@@ -36,12 +37,25 @@ func newKeyring(producers []Producer, client *producer.Client) (*keyring, error)
 				if burst == 0 {
 					burst = max(1, int(math.Ceil(2*p.Rate)))
 				}
-				c.limiter = rate.NewLimiter(rate.Limit(p.Rate), burst)
+				c.limiter = before.limiter(hash, rate.Limit(p.Rate), burst)
 			}
 			ring.hashes, ring.owners = append(ring.hashes, hash), append(ring.owners, c)
 		}
 	}
 	return ring, nil
+}
+
+// limiter is the one that a key has in this ring, if it is such a one, or a new
+// one.
+func (k *keyring) limiter(hash KeyHash, limit rate.Limit, burst int) *rate.Limiter {
+	if k != nil {
+		if i := slices.Index(k.hashes, hash); i >= 0 {
+			if l := k.owners[i].limiter; l != nil && l.Limit() == limit && l.Burst() == burst {
+				return l
+			}
+		}
+	}
+	return rate.NewLimiter(limit, burst)
 }
 
 // has reports whether the caller has a right.
@@ -70,7 +84,7 @@ func (g *Gateway) authenticate(r *http.Request, right Right) (*caller, error) {
 	if key = strings.TrimSpace(key); !strings.EqualFold(scheme, "Bearer") || key == "" {
 		return nil, refuse(http.StatusUnauthorized, CodeUnauthorized, "give an API key: Authorization: Bearer KEY")
 	}
-	c := g.keys.find(key)
+	c := g.served.Load().keys.find(key)
 	if c == nil {
 		return nil, refuse(http.StatusUnauthorized, CodeUnauthorized, "this API key is not known")
 	}

@@ -196,11 +196,12 @@ func (g *Gateway) consentEvents(c *call, catalog *template.Catalog, app string, 
 	var (
 		faults FieldErrors
 		events []store.ConsentEvent
+		served = g.findApp(app) // nil when a reload took it away under the request
 	)
 	for name, answer := range results {
 		e := store.ConsentEvent{
 			App: app, TemplateID: name, Source: store.ConsentClient, Key: reportID.String(), Answer: answer,
-			Primary: g.findApp(app).ConsentSource != store.ConsentPopup,
+			Primary: served == nil || served.ConsentSource != store.ConsentPopup,
 		}
 		alias := ""
 		if t := known(catalog, app, name); t != nil {

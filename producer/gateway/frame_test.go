@@ -244,7 +244,7 @@ func TestConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	if _, err := newKeyring([]Producer{{Name: "a b"}}, client); err == nil {
+	if _, err := newKeyring([]Producer{{Name: "a b"}}, client, nil); err == nil {
 		t.Error("a producer with a name that is none was taken")
 	}
 }

@@ -5,14 +5,15 @@ import (
 	"net/http"
 	"path"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/semaphore"
 )
 
 // Gateway is the HTTP front door. It is safe for concurrent use.
 type Gateway struct {
-	config  Config
-	keys    *keyring
+	config  Config // but for what served has
+	served  atomic.Pointer[served]
 	mux     *http.ServeMux
 	metrics metrics
 	// documents are what /openapi.json and /docs serve.
@@ -36,15 +37,16 @@ func New(config Config) (*Gateway, error) {
 	if err := config.check(); err != nil {
 		return nil, err
 	}
-	keys, err := newKeyring(config.Producers, config.Client)
+	keys, err := newKeyring(config.Producers, config.Client, nil)
 	if err != nil {
 		return nil, err
 	}
 	g := &Gateway{
-		config: config, keys: keys, mux: http.NewServeMux(),
+		config: config, mux: http.NewServeMux(),
 		memory: semaphore.NewWeighted(config.Limits.BodyMemory), idle: make(chan struct{}),
 		exchanges: newExchanges(config.now),
 	}
+	g.served.Store(&served{apps: config.Apps, keys: keys})
 	routes := g.routes()
 	if g.documents, err = newDocuments(); err != nil {
 		return nil, err
@@ -59,6 +61,29 @@ func New(config Config) (*Gateway, error) {
 		g.mux.Handle(r.pattern, g.frame(r))
 	}
 	return g, nil
+}
+
+// served is who may come in and what is served. It is replaced as a whole.
+type served struct {
+	apps []App
+	keys *keyring
+}
+
+// Reload prepares to let these producers in from now on and to serve these apps;
+// apply does it. An error names every fault, and nothing has changed. A key that
+// is gone opens nothing any more; the requests that it opened for are finished.
+// A key that stays keeps its rate's account.
+func (g *Gateway) Reload(producers []Producer, apps []App) (apply func(), err error) {
+	config := g.config
+	config.Producers, config.Apps = producers, apps
+	if err := config.check(); err != nil {
+		return nil, err
+	}
+	keys, err := newKeyring(producers, config.Client, g.served.Load().keys)
+	if err != nil {
+		return nil, err
+	}
+	return func() { g.served.Store(&served{apps: apps, keys: keys}) }, nil
 }
 
 // Handler answers the API. Serve it with [NewServer], whose limits it relies on.

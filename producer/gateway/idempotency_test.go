@@ -146,7 +146,7 @@ func TestASilentStoreInARequest(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = client.Close() })
-		for _, c := range d.gateway.keys.owners {
+		for _, c := range d.gateway.served.Load().keys.owners {
 			if c.client, err = client.For(c.Name); err != nil {
 				t.Fatal(err)
 			}

@@ -53,7 +53,7 @@ func (g *Gateway) postLogin(w http.ResponseWriter, r *http.Request, c *call) err
 		return err
 	}
 	app := g.findApp(b.App)
-	if app.Secret == "" {
+	if app == nil || app.Secret == "" { // a reload may take it away under the request
 		p := refuse(http.StatusServiceUnavailable, CodeLoginUnavailable, "this app's secret is not set here, and logins need it")
 		p.RetryAfter = settingPause
 		return p

@@ -154,7 +154,7 @@ func TestLoginChecked(t *testing.T) {
 		p.wantField(name, p.do(keyAll, "POST", "/v1/logins", test.body), test.field, test.code)
 	}
 	p.want("another's app", p.do(keyOther, "POST", "/v1/logins", `{"user_id":"u","code":"c"}`), 403, CodeForbiddenApp)
-	p.gateway.config.Apps[0].Secret = ""
+	p.gateway.served.Load().apps[0].Secret = ""
 	p.want("no secret", p.do(keyAll, "POST", "/v1/logins", `{"user_id":"u","code":"c"}`), 503, CodeLoginUnavailable)
 }
 

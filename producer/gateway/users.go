@@ -135,11 +135,12 @@ func (g *Gateway) serves(app string) bool { return g.findApp(app) != nil }
 
 // findApp is one of the process's apps; nil when it is none.
 func (g *Gateway) findApp(id string) *App {
-	i := slices.IndexFunc(g.config.Apps, func(a App) bool { return a.ID == id })
+	apps := g.served.Load().apps
+	i := slices.IndexFunc(apps, func(a App) bool { return a.ID == id })
 	if i < 0 {
 		return nil
 	}
-	return &g.config.Apps[i]
+	return &apps[i]
 }
 
 // appOf is the app that a request means, "" being the default one, if it is

@@ -57,9 +57,29 @@ type Source struct {
 	wake chan struct{}
 
 	mu       sync.Mutex // held while the store is read
+	file     file       // the settings file's part
+	contents *Contents  // of the last look; nil before the first
 	err      error      // of the last look
 	failedAt time.Time  // when err came about
 	warnings []string   // that were logged
+}
+
+// file is what the settings file says.
+type file struct {
+	entries []Entry
+	strict  Strict
+}
+
+// check reports every fault.
+func (f file) check() []error {
+	var faults []error
+	if !oneOf(f.strict, StrictAuto, StrictTrue, StrictFalse) {
+		faults = append(faults, errors.New("Strict is none of auto, true, false"))
+	}
+	for _, bad := range CheckEntries(f.entries) {
+		faults = append(faults, fmt.Errorf("entry %d: %s %s", bad.Index, bad.Key, bad.Problem))
+	}
+	return faults
 }
 
 // NewSource makes a Source. [Source.Run] keeps it current.
@@ -71,13 +91,8 @@ func NewSource(c SourceConfig) (*Source, error) {
 	if c.Refresh < 0 {
 		faults = append(faults, errors.New("a negative Refresh"))
 	}
-	if !oneOf(c.Strict, StrictAuto, StrictTrue, StrictFalse) {
-		faults = append(faults, errors.New("Strict is none of auto, true, false"))
-	}
-	for _, f := range CheckEntries(c.Entries) {
-		faults = append(faults, fmt.Errorf("entry %d: %s %s", f.Index, f.Key, f.Problem))
-	}
-	if len(faults) > 0 {
+	f := file{c.Entries, c.Strict}
+	if faults = append(faults, f.check()...); len(faults) > 0 {
 		return nil, fmt.Errorf("template source: %w", errors.Join(faults...))
 	}
 	if c.Refresh == 0 {
@@ -86,7 +101,24 @@ func NewSource(c SourceConfig) (*Source, error) {
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()
 	}
-	return &Source{cfg: c, wake: make(chan struct{}, 1)}, nil
+	return &Source{cfg: c, file: f, wake: make(chan struct{}, 1)}, nil
+}
+
+// Reload prepares to put other settings in the place of Entries and Strict; apply
+// does it, also while the store is away. An error names every fault, and nothing
+// has changed.
+func (s *Source) Reload(entries []Entry, strict Strict) (apply func(), err error) {
+	f := file{entries, strict}
+	if faults := f.check(); len(faults) > 0 {
+		return nil, fmt.Errorf("template source: %w", errors.Join(faults...))
+	}
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.file = f; s.contents != nil {
+			s.publish()
+		}
+	}, nil
 }
 
 // Catalog returns the current Catalog, at the cost of reading a pointer. Only
@@ -147,7 +179,7 @@ func (s *Source) load(ctx context.Context, again bool) error {
 	}
 	looking, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
-	c, err := s.read(looking)
+	contents, err := s.read(looking)
 	switch {
 	case err != nil && s.err == nil && ctx.Err() == nil:
 		s.cfg.Logger.Warn("cannot read the templates; the last ones stay", zap.Error(err))
@@ -158,6 +190,16 @@ func (s *Source) load(ctx context.Context, again bool) error {
 		s.failedAt = time.Now()
 		return err
 	}
+	s.contents = contents
+	s.publish()
+	return nil
+}
+
+// publish makes the Catalog of what was read and of the settings file.
+func (s *Source) publish() {
+	contents := *s.contents
+	contents.Entries, contents.Strict = s.file.entries, s.file.strict
+	c := NewCatalog(contents)
 	if w := c.Warnings(); !slices.Equal(w, s.warnings) {
 		for _, text := range w {
 			s.cfg.Logger.Warn("the catalog of templates", zap.String("problem", text))
@@ -165,10 +207,10 @@ func (s *Source) load(ctx context.Context, again bool) error {
 		s.warnings = w
 	}
 	s.last.Store(c)
-	return nil
 }
 
-func (s *Source) read(ctx context.Context) (*Catalog, error) {
+// read reads the store's part.
+func (s *Source) read(ctx context.Context) (*Contents, error) {
 	// The syncs first: a list that is saved in between may be known before its
 	// sync is, never the other way round, which would refuse its templates.
 	syncs, err1 := s.cfg.Store.TemplateSyncs(ctx)
@@ -177,7 +219,5 @@ func (s *Source) read(ctx context.Context) (*Catalog, error) {
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, fmt.Errorf("read the templates: %w", err)
 	}
-	return NewCatalog(Contents{
-		Templates: templates, Syncs: syncs, Pauses: pauses, Entries: s.cfg.Entries, Strict: s.cfg.Strict,
-	}), nil
+	return &Contents{Templates: templates, Syncs: syncs, Pauses: pauses}, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -107,6 +108,8 @@ func (c SyncerConfig) check() (SyncerConfig, error) {
 // one: the store lets one of them begin. It is safe for concurrent use.
 type Syncer struct {
 	cfg   SyncerConfig
+	apps  atomic.Pointer[[]string]
+	wake  chan struct{}
 	syncs *prometheus.CounterVec // by result
 }
 
@@ -122,10 +125,11 @@ func NewSyncer(c SyncerConfig) (*Syncer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("template syncer: %w", err)
 	}
-	s := &Syncer{cfg: c, syncs: prometheus.NewCounterVec(prometheus.CounterOpts{
+	s := &Syncer{cfg: c, wake: make(chan struct{}, 1), syncs: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "wxnotify_producer_template_syncs_total",
 		Help: "Syncs of an app's templates with WeChat, by how they ended.",
 	}, []string{"result"})}
+	s.apps.Store(&c.Apps)
 	for _, result := range []string{resultOK, resultFailed} {
 		s.syncs.WithLabelValues(result)
 	}
@@ -137,12 +141,21 @@ func NewSyncer(c SyncerConfig) (*Syncer, error) {
 	return s, nil
 }
 
+// Reload makes Run sync these apps, a new one as soon as it may.
+func (s *Syncer) Reload(apps []string) {
+	s.apps.Store(&apps)
+	select {
+	case s.wake <- struct{}{}:
+	default: // Run looks anyway
+	}
+}
+
 // Run syncs each app in its time until ctx is done.
 func (s *Syncer) Run(ctx context.Context) {
 	tick := time.NewTicker(s.cfg.Ask)
 	defer tick.Stop()
 	for {
-		for _, app := range s.cfg.Apps {
+		for _, app := range *s.apps.Load() {
 			if ctx.Err() == nil {
 				s.ifDue(ctx, app)
 			}
@@ -151,6 +164,7 @@ func (s *Syncer) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		case <-s.wake:
 		}
 	}
 }

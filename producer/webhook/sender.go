@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"net/netip"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -40,15 +42,18 @@ const (
 // Sender tells producers. It is safe for concurrent use, and several processes
 // may run one on the same store.
 type Sender struct {
-	config      Config
-	client      *http.Client
-	subscribers []*subscriber
-	metrics     senderMetrics
+	config  Config // but for Subscriptions and Allow
+	metrics senderMetrics
 
-	mu      sync.Mutex
-	cancel  context.CancelFunc // nil until started
-	done    chan struct{}
-	stopped bool
+	mu          sync.Mutex
+	subscribers []*subscriber
+	allow       []netip.Prefix
+	client      *http.Client       // of all subscribers that allow leaves as they are
+	life        context.Context    //nolint:containedctx // of the loops, from Start on
+	cancel      context.CancelFunc // nil until started
+	loops       sync.WaitGroup
+	done        chan struct{}
+	stopped     bool
 }
 
 // ErrStopped is returned when a Sender is started that was stopped.
@@ -64,8 +69,25 @@ func New(config Config) (*Sender, error) {
 	if err != nil {
 		return nil, fmt.Errorf("webhook: register metrics: %w", err)
 	}
-	s := &Sender{config: config, metrics: metrics, client: newClient(config.Allow, config.Timeout, config.Concurrency)}
-	for _, sub := range config.Subscriptions {
+	s := &Sender{config: config, metrics: metrics, allow: config.Allow, client: newClient(config.Allow, config.Timeout, config.Concurrency)}
+	if s.subscribers, err = s.newSubscribers(config.Subscriptions, s.client, nil); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// newSubscribers makes those of subscriptions, but for the ones in keep that are
+// the same.
+func (s *Sender) newSubscribers(subscriptions []Subscription, client *http.Client, keep []*subscriber) ([]*subscriber, error) {
+	var made []*subscriber
+	for _, sub := range subscriptions {
+		if sub.Events == 0 {
+			sub.Events = store.NewWebhookSet(store.WebhookEvents...)
+		}
+		if i := slices.IndexFunc(keep, func(k *subscriber) bool { return k.Subscription == sub }); i >= 0 {
+			made = append(made, keep[i])
+			continue
+		}
 		signer, err := newSigner(sub.Secret)
 		if err != nil {
 			return nil, err
@@ -74,15 +96,60 @@ func New(config Config) (*Sender, error) {
 		if err != nil {
 			return nil, errors.New("webhook: a URL cannot be parsed")
 		}
-		if sub.Events == 0 {
-			sub.Events = store.NewWebhookSet(store.WebhookEvents...)
-		}
-		s.subscribers = append(s.subscribers, &subscriber{
-			Subscription: sub, Sender: s, signer: signer,
-			log: config.Logger.With(zap.String("producer", sub.Producer), zap.String("host", u.Host)),
+		made = append(made, &subscriber{
+			Subscription: sub, Sender: s, client: client, signer: signer, left: make(chan struct{}),
+			log: s.config.Logger.With(zap.String("producer", sub.Producer), zap.String("host", u.Host)),
 		})
 	}
-	return s, nil
+	return made, nil
+}
+
+// Reload prepares to tell these producers from now on, where allow has the
+// networks that may be reached; apply does it. An error names every fault, and
+// nothing has changed. A producer that stays as it is goes on undisturbed;
+// requests under way to the others are finished. What is left for one that is
+// gone is kept for two days, should it come back.
+func (s *Sender) Reload(subscriptions []Subscription, allow []netip.Prefix) (apply func(), err error) {
+	config := s.config
+	config.Subscriptions, config.Allow = subscriptions, allow
+	if err := config.check(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	client, keep := s.client, s.subscribers
+	if !slices.Equal(allow, s.allow) {
+		client, keep = newClient(allow, config.Timeout, config.Concurrency), nil
+	}
+	next, err := s.newSubscribers(subscriptions, client, keep)
+	if err != nil {
+		return nil, err
+	}
+	return func() { s.change(next, client, allow) }, nil
+}
+
+func (s *Sender) change(next []*subscriber, client *http.Client, allow []netip.Prefix) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.subscribers
+	s.subscribers, s.allow = next, allow
+	if s.client != client {
+		s.client.CloseIdleConnections()
+		s.client = client
+	}
+	for _, sub := range before {
+		if !slices.Contains(next, sub) {
+			close(sub.left)
+		}
+	}
+	if s.cancel == nil || s.stopped {
+		return
+	}
+	for _, sub := range next {
+		if !slices.Contains(before, sub) {
+			s.loops.Go(func() { sub.run(s.life) })
+		}
+	}
 }
 
 // Start lets the Sender run until Stop or until ctx is done. Started again it
@@ -96,16 +163,18 @@ func (s *Sender) Start(ctx context.Context) error {
 	if s.cancel != nil {
 		return nil
 	}
-	ctx, s.cancel = context.WithCancel(ctx)
+	s.life, s.cancel = context.WithCancel(ctx)
+	ctx = s.life
 	s.done = make(chan struct{})
+	for _, sub := range s.subscribers {
+		s.loops.Go(func() { sub.run(ctx) })
+	}
+	s.loops.Go(func() { s.clean(ctx) })
 	go func() {
 		defer close(s.done)
-		var wg sync.WaitGroup
-		for _, sub := range s.subscribers {
-			wg.Go(func() { sub.run(ctx) })
-		}
-		wg.Go(func() { s.clean(ctx) })
-		wg.Wait()
+		s.loops.Wait()
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		s.client.CloseIdleConnections()
 	}()
 	return nil
@@ -153,21 +222,35 @@ func (s *Sender) deleteOld(ctx context.Context) (int, error) {
 type subscriber struct {
 	Subscription
 	*Sender
+	client  *http.Client
 	signer  *standardwebhooks.Webhook
 	log     *zap.Logger
-	failing bool // the last round's end; of one goroutine
+	left    chan struct{} // closed when another takes its place, or none
+	failing bool          // the last round's end; of one goroutine
 }
 
+// run tells until ctx is done, or the subscriber has left: then the round under
+// way is finished.
 func (s *subscriber) run(ctx context.Context) {
-	for ctx.Err() == nil {
+	turns, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-s.left:
+			cancel()
+		case <-turns.Done():
+		}
+	}()
+	defer s.client.CloseIdleConnections() // also when the client has another's place
+	for turns.Err() == nil {
 		n, err := s.round(ctx)
 		switch {
 		case err != nil && ctx.Err() == nil:
 			// Who watches the store has said so already.
 			s.log.Debug("webhooks wait for the store", zap.Error(err))
-			pause(ctx, storePause)
+			pause(turns, storePause)
 		case n < s.config.Concurrency:
-			pause(ctx, s.config.Interval)
+			pause(turns, s.config.Interval)
 		}
 	}
 }

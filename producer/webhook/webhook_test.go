@@ -299,7 +299,7 @@ func TestSilentStore(t *testing.T) {
 		t.Errorf("second round: %d, %v, want one delivery", n, err)
 	}
 	next(t, got)
-	s.client.CloseIdleConnections()
+	sub.client.CloseIdleConnections()
 }
 
 // Addresses that are not public are not connected to, whatever leads there.

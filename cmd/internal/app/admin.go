@@ -16,7 +16,7 @@ import (
 // startAdmin starts the listener of ADMIN_ADDR: /healthz, /readyz, /metrics and,
 // where somebody may log in, the console.
 func (p *Process) startAdmin(ctx context.Context, l *listener) (err error) {
-	cfg := p.parts.Config
+	cfg := p.settings()
 	if cfg.AdminAddr == "" {
 		return nil
 	}
@@ -24,12 +24,13 @@ func (p *Process) startAdmin(ctx context.Context, l *listener) (err error) {
 	mux.HandleFunc("GET /healthz", p.healthz)
 	mux.HandleFunc("GET /readyz", p.readyz)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(p.Registry, promhttp.HandlerOpts{}))
-	pages, err := p.newConsole()
+	pages, err := p.newConsole(cfg)
 	if err != nil {
 		return err
 	}
-	mux.Handle(console.Path, pages)
-	mux.Handle(console.Path+"/", pages)
+	p.console.Store(pages)
+	mux.HandleFunc(console.Path, p.serveConsole)
+	mux.HandleFunc(console.Path+"/", p.serveConsole)
 	p.AdminAddr, err = l.listen(ctx, "ADMIN_ADDR", cfg.AdminAddr, &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 5 * time.Second,

@@ -14,17 +14,31 @@ import (
 	"github.com/wxnotify/wxnotify/worker/wechat"
 )
 
-// newConsole is the console, or a page that says why there is none.
-func (p *Process) newConsole() (http.Handler, error) {
-	cfg := p.parts.Config
+// consolePages are what is served at the console's path: the console, or a page
+// that says why there is none.
+type consolePages struct {
+	http.Handler
+	console *console.Console // nil when there is none
+}
+
+// serveConsole hands the request to the pages as they are now.
+func (p *Process) serveConsole(w http.ResponseWriter, r *http.Request) {
+	p.console.Load().ServeHTTP(w, r)
+}
+
+// newConsole makes the pages. A console goes on from the one before it, if any.
+func (p *Process) newConsole(cfg *config.Config) (*consolePages, error) {
 	users := consoleUsers(cfg)
 	if len(users) == 0 {
 		p.parts.Logger.Info("nobody may log in to the console, so it is not served: set ADMIN_PASSWORD, or admin_users in the file",
 			zap.String("path", console.Path+"/"))
-		return http.HandlerFunc(noConsole), nil
+		return &consolePages{Handler: http.HandlerFunc(noConsole)}, nil
+	}
+	if p.queues == nil {
+		p.queues = newAsynqmon(p.client(sharedTuning()))
 	}
 	c := console.Config{
-		Users: users, Store: p.parts.Store, Redis: p.shared, Queues: newAsynqmon(p.client(sharedTuning())),
+		Users: users, Store: p.parts.Store, Redis: p.shared, Queues: p.queues,
 		DefaultApp: p.defaultApp(), Entries: cfg.Templates, Strict: cfg.StrictTemplates, MaxAge: cfg.MaxAge,
 		Pause: p.pauseOf, EndPause: p.endPause, Tokens: p.tokenStates, Explain: explainErrcode,
 		Wake: p.Relay.Wake, Logger: p.parts.Logger.Named("console"),
@@ -32,7 +46,15 @@ func (p *Process) newConsole() (http.Handler, error) {
 	for _, a := range cfg.Apps {
 		c.Apps = append(c.Apps, a.AppID)
 	}
-	return console.New(c)
+	made := console.New
+	if before := p.console.Load(); before != nil && before.console != nil {
+		made = before.console.Successor
+	}
+	pages, err := made(c)
+	if err != nil {
+		return nil, err
+	}
+	return &consolePages{Handler: pages, console: pages}, nil
 }
 
 func consoleUsers(cfg *config.Config) []console.User {
@@ -73,8 +95,8 @@ func (p *Process) endPause(ctx context.Context, app string) error {
 // tokenStates are the tokens of this process.
 func (p *Process) tokenStates() []console.Token {
 	var states []console.Token
-	for _, a := range p.parts.Config.Apps {
-		tokens := p.tokens[a.AppID]
+	for _, a := range p.settings().Apps {
+		tokens := p.tokensOf(a.AppID)
 		if tokens == nil {
 			continue
 		}

@@ -22,20 +22,18 @@ func (p *Process) startGateway(ctx context.Context) (err error) {
 		return err
 	}
 	p.stops.add("producer", func(context.Context) error { return p.Client.Close() })
-	push, err := p.startCallback(ctx)
-	if err != nil {
+	if err := p.startCallback(ctx); err != nil {
 		return err
 	}
-	api, err := gateway.New(p.gatewayConfig())
-	if err != nil {
+	if p.api, err = gateway.New(p.gatewayConfig()); err != nil {
 		return err
 	}
-	p.stops.add("gateway", api.Drain)
+	p.stops.add("gateway", p.api.Drain)
 
-	cfg := p.parts.Config
+	cfg := p.settings()
 	pushes := http.NewServeMux()
-	pushes.Handle(callback.Pattern, push)
-	door := api.Handler()
+	pushes.Handle(callback.Pattern, p.push)
+	door := p.api.Handler()
 	if cfg.CallbackAddr == "" {
 		door = either(pushes, door)
 	}
@@ -81,7 +79,7 @@ func (p *Process) listen(
 // newClient is what accepts for all producers: the gateway names the right one
 // with each notification.
 func (p *Process) newClient() (*producer.Client, error) {
-	cfg := p.parts.Config
+	cfg := p.settings()
 	return producer.New(producer.Config{
 		Redis: p.shared, Store: p.parts.Store, DefaultApp: p.defaultApp(),
 		MaxAge: cfg.MaxAge, Payload: producer.PayloadMode(cfg.TaskPayload), Wake: p.Relay.Wake,
@@ -90,26 +88,36 @@ func (p *Process) newClient() (*producer.Client, error) {
 }
 
 func (p *Process) gatewayConfig() gateway.Config {
-	cfg := p.parts.Config
-	c := gateway.Config{
+	cfg := p.settings()
+	return gateway.Config{
+		Apps: gatewayApps(p.now.Load()), Producers: gatewayProducers(cfg),
 		DefaultApp: p.defaultApp(), Client: p.Client,
 		Notifications: p.parts.Store, Requests: p.parts.Store, MaxAge: cfg.MaxAge,
 		Users: p.parts.Store, Consents: p.parts.Store, Eraser: p.eraser, Catalog: p.Templates, Logins: p.wechat,
 		Logger: p.parts.Logger.Named("gateway"), Registerer: p.Registry,
 	}
-	for _, a := range cfg.Apps {
+}
+
+func gatewayApps(now *current) []gateway.App {
+	apps := make([]gateway.App, 0, len(now.config.Apps))
+	for _, a := range now.config.Apps {
 		made := gateway.App{
-			ID: a.AppID, Secret: a.Secret.Reveal(), Tokens: p.tokens[a.AppID], ConsentSource: store.ConsentClient,
+			ID: a.AppID, Secret: a.Secret.Reveal(), Tokens: now.accounts[a.AppID].tokens, ConsentSource: store.ConsentClient,
 		}
 		if a.ConsentSource == config.ConsentEvent {
 			made.ConsentSource = store.ConsentPopup
 		}
-		c.Apps = append(c.Apps, made)
+		apps = append(apps, made)
 	}
+	return apps
+}
+
+func gatewayProducers(cfg *config.Config) []gateway.Producer {
+	producers := make([]gateway.Producer, 0, len(cfg.Producers))
 	for _, q := range cfg.Producers {
-		c.Producers = append(c.Producers, gatewayProducer(q))
+		producers = append(producers, gatewayProducer(q))
 	}
-	return c
+	return producers
 }
 
 func gatewayProducer(q config.Producer) gateway.Producer {
@@ -128,8 +136,21 @@ func gatewayProducer(q config.Producer) gateway.Producer {
 
 // startCallback starts the loops that apply what WeChat pushes, also in a
 // process whose apps receive nothing: the inbox is all processes'.
-func (p *Process) startCallback(ctx context.Context) (*callback.Handler, error) {
-	cfg := p.parts.Config
+func (p *Process) startCallback(ctx context.Context) (err error) {
+	cfg := p.settings()
+	p.push, err = callback.New(callback.Config{
+		Apps: callbackApps(cfg), Store: p.parts.Store, InDoubtWait: cfg.InDoubtWait, LongTerm: p.longTerm,
+		Logger: p.parts.Logger.Named("callback"), Registerer: p.Registry, Delivered: p.noteDelivered,
+	})
+	if err != nil {
+		return err
+	}
+	p.stops.add("callback", p.push.Stop)
+	return p.push.Start(ctx)
+}
+
+// callbackApps are the apps whose message push is received.
+func callbackApps(cfg *config.Config) map[string]callback.AppConfig {
 	apps := map[string]callback.AppConfig{}
 	for _, a := range cfg.Apps {
 		if !a.Callback.Receives() {
@@ -140,15 +161,7 @@ func (p *Process) startCallback(ctx context.Context) (*callback.Handler, error) 
 			ForwardURL: a.Callback.ForwardURL, ConsentPrimary: callback.ConsentSource(a.ConsentSource),
 		}
 	}
-	h, err := callback.New(callback.Config{
-		Apps: apps, Store: p.parts.Store, InDoubtWait: cfg.InDoubtWait, LongTerm: p.longTerm,
-		Logger: p.parts.Logger.Named("callback"), Registerer: p.Registry, Delivered: p.noteDelivered,
-	})
-	if err != nil {
-		return nil, err
-	}
-	p.stops.add("callback", h.Stop)
-	return h, h.Start(ctx)
+	return apps
 }
 
 // longTerm reports whether the catalog says so of a template.

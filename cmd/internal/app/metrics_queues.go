@@ -40,7 +40,7 @@ func (c *queueCollector) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
 	defer cancel()
 	var all []*queueSize
-	for _, a := range c.process.parts.Config.Apps {
+	for _, a := range c.process.settings().Apps {
 		for _, q := range task.Queues(a.AppID, c.process.defaultApp()) {
 			all = append(all, &queueSize{queue: q})
 		}

@@ -82,7 +82,7 @@ func (c *storeCollector) templates(ctx context.Context, ch chan<- prometheus.Met
 	for _, p := range pauses {
 		paused[p.App]++
 	}
-	for _, a := range c.process.parts.Config.Apps {
+	for _, a := range c.process.settings().Apps {
 		ch <- gauge(storePausedDesc, float64(paused[a.AppID]), a.AppID)
 	}
 }
@@ -92,7 +92,7 @@ func (c *storeCollector) pushes(ctx context.Context, ch chan<- prometheus.Metric
 	if err != nil {
 		return
 	}
-	for _, a := range c.process.parts.Config.Apps {
+	for _, a := range c.process.settings().Apps {
 		if !a.Callback.Receives() {
 			continue
 		}

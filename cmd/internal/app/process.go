@@ -51,12 +51,19 @@ type Process struct {
 	// "" without one. CallbackAddr is ListenAddr when one listener serves both.
 	AdminAddr, ListenAddr, CallbackAddr string
 
-	parts   Parts
-	shared  redis.UniversalClient
-	wechat  *wechat.Client
-	tokens  map[string]*wechat.Tokens // by appid
-	eraser  *gateway.Eraser
-	started time.Time
+	parts    Parts
+	shared   redis.UniversalClient
+	wechat   *wechat.Client
+	now      atomic.Pointer[current]
+	reloads  *reloadMetrics
+	syncer   *template.Syncer // this and the three below: of a gateway
+	webhooks *webhook.Sender
+	push     *callback.Handler
+	api      *gateway.Gateway
+	console  atomic.Pointer[consolePages] // nil without an admin listener
+	queues   http.Handler                 // asynqmon, once there was a console
+	eraser   *gateway.Eraser
+	started  time.Time
 	// delivered is the histogram that worker and callback share.
 	delivered *prometheus.HistogramVec
 	draining  atomic.Bool

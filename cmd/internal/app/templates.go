@@ -15,26 +15,22 @@ import (
 // startTemplates keeps the catalog of templates current, and the store's
 // templates as WeChat lists them.
 func (p *Process) startTemplates(context.Context) (err error) {
-	cfg, logger := p.parts.Config, p.parts.Logger.Named("templates")
+	cfg, logger := p.settings(), p.parts.Logger.Named("templates")
 	p.Templates, err = template.NewSource(template.SourceConfig{
 		Store: p.parts.Store, Entries: cfg.Templates, Strict: cfg.StrictTemplates, Logger: logger,
 	})
 	if err != nil {
 		return err
 	}
-	apps := make([]string, 0, len(cfg.Apps))
-	for _, a := range cfg.Apps {
-		apps = append(apps, a.AppID)
-	}
-	syncer, err := template.NewSyncer(template.SyncerConfig{
-		Store: p.parts.Store, FetchFunc: p.fetchTemplates, Apps: apps, Synced: p.Templates.Wake,
+	p.syncer, err = template.NewSyncer(template.SyncerConfig{
+		Store: p.parts.Store, FetchFunc: p.fetchTemplates, Apps: appIDs(cfg), Synced: p.Templates.Wake,
 		Logger: logger, Registerer: p.Registry,
 	})
 	if err != nil {
 		return err
 	}
 	p.background("catalog of templates", p.Templates.Run)
-	p.background("sync of templates", syncer.Run)
+	p.background("sync of templates", p.syncer.Run)
 	return nil
 }
 
@@ -60,7 +56,10 @@ func (p *Process) background(name string, run func(context.Context)) {
 // fetchTemplates asks WeChat with the app's token, and once more with another
 // when it refuses that one.
 func (p *Process) fetchTemplates(ctx context.Context, appID string) ([]store.Template, int, error) {
-	tokens := p.tokens[appID]
+	tokens := p.tokensOf(appID)
+	if tokens == nil {
+		return fetched(appID, nil, notServed(appID))
+	}
 	for second := false; ; second = true {
 		token, err := tokens.Token(ctx)
 		if err != nil {

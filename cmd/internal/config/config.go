@@ -47,6 +47,9 @@ type Config struct {
 	Retention     time.Duration // what ended is deleted this long after
 	DeadRetention time.Duration // the same for dead letters, which keep their data until then
 
+	// Watch is how often the files are looked at for changes; 0: never.
+	Watch time.Duration
+
 	LogLevel  string // debug, info, warn or error
 	LogFormat LogFormat
 

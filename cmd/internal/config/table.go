@@ -57,6 +57,7 @@ func settings() []setting {
 	table = append(table, admin()...)
 	table = append(table, sending()...)
 	table = append(table, retention()...)
+	table = append(table, reloading()...)
 	return append(table, logging()...)
 }
 
@@ -118,7 +119,7 @@ func admin() []setting {
 func sending() []setting {
 	return []setting{
 		define("CONCURRENCY", "200", 0, wholeNumber(func(c *draft) *int { return &c.Concurrency }, 1, 10000),
-			"Calls of WeChat in flight per process."),
+			"Calls of WeChat in flight per process. With several apps half of them are kept free in equal parts, so that none waits for another's slow calls."),
 		define("SEND_TIMEOUT", "10s", 0, duration(func(c *draft) *time.Duration { return &c.SendTimeout }, time.Second, time.Minute),
 			"Of one call of WeChat."),
 		define("IN_DOUBT_WAIT", "90s", 0, duration(func(c *draft) *time.Duration { return &c.InDoubtWait }, time.Second, time.Hour),
@@ -145,6 +146,13 @@ func retention() []setting {
 			"A notification that ended, and its attempts, are deleted after this long; then its ref is free again."),
 		define("DEAD_RETENTION", "4320h", 0, duration(func(c *draft) *time.Duration { return &c.DeadRetention }, time.Hour, most),
 			"A dead letter (class fault) is kept this long instead, with its data, because it can be replayed."),
+	}
+}
+
+func reloading() []setting {
+	return []setting{
+		define("CONFIG_WATCH", "0s", 0, duration(func(c *draft) *time.Duration { return &c.Watch }, 0, time.Hour),
+			"How often the file and the files of secrets are looked at for changes, which are then taken over as on SIGHUP. 0: on SIGHUP only."),
 	}
 }
 

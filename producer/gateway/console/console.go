@@ -67,6 +67,18 @@ func New(c Config) (*Console, error) {
 	return made, nil
 }
 
+// Successor is a Console with other settings in this one's place: it knows of the
+// wrong passwords that this one saw. Sessions are in the store; those of users
+// who are gone or have another password are over.
+func (c *Console) Successor(config Config) (*Console, error) {
+	next, err := New(config)
+	if err != nil {
+		return nil, err
+	}
+	next.tries, next.hashing = c.tries, c.hashing
+	return next, nil
+}
+
 // ServeHTTP implements http.Handler for everything under Path.
 func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) { c.handler.ServeHTTP(w, r) }
 
