@@ -265,6 +265,11 @@ func (c *Client) acceptance(n Notification, now time.Time, direct bool) (store.A
 		},
 		Delay: n.Delay, MaxAge: c.config.MaxAge, Webhook: c.webhook,
 	}
+	if end, quiet := n.Begins(now); quiet {
+		// A moment: with a clock that is some minutes off it is the right one still,
+		// and who begins too early because of it is put off by the worker.
+		a.Notification.DueAt, a.Delay, a.Notification.Reason = end, 0, store.ReasonQuietHours
+	}
 	if a.Notification.Duplicates == "" {
 		a.Notification.Duplicates = store.DuplicatesAllow
 	}

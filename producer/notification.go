@@ -61,6 +61,10 @@ type Notification struct {
 	// ReleaseOrder says which of several waiting ones a consent lets go; "" means
 	// store.ReleaseNewest.
 	ReleaseOrder store.ReleaseOrder
+	// QuietHours are those of its template, as the workers know them too: what is
+	// due within them is put off until their end, and is not on the queue before.
+	// Without them a worker finds out.
+	QuietHours store.QuietHours
 	// Lang and MiniprogramState are WeChat's; "" means the app's.
 	Lang             string
 	MiniprogramState string
@@ -217,6 +221,16 @@ func (n Notification) due(now time.Time) time.Time {
 	return now.Add(n.Delay)
 }
 
+// Begins is when n may be sent first, by this machine's clock: when it is due, or
+// at the end of the quiet hours that it is due in.
+func (n Notification) Begins(now time.Time) (at time.Time, quiet bool) {
+	due := n.due(now)
+	if end, quiet := n.QuietHours.Until(due, priority(n.Priority)); quiet {
+		return end, true
+	}
+	return due, false
+}
+
 // priority is p, or the default for none.
 func priority(p store.Priority) store.Priority {
 	if p == "" {
@@ -225,8 +239,9 @@ func priority(p store.Priority) store.Priority {
 	return p
 }
 
-// later reports whether n is due later by this machine's clock, which only
+// later reports whether n begins later by this machine's clock, which only
 // decides who enqueues it.
 func (n Notification) later(now time.Time) bool {
-	return n.Delay > 0 || n.SendAt.After(now)
+	at, _ := n.Begins(now)
+	return n.Delay > 0 || at.After(now)
 }

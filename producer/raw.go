@@ -40,7 +40,8 @@ func (c *Client) acceptRaw(ctx context.Context, page []item, results []Result) e
 		ds[k] = delivery{queue: name, task: asynq.NewTask(task.Type, b, asynq.TaskID(taskID), asynq.Queue(name),
 			asynq.MaxRetry(task.MaxRetry), asynq.Timeout(task.Timeout))}
 		if n.later(now) {
-			ds[k].opts = []asynq.Option{asynq.ProcessAt(wholeSecond(n.due(now)))}
+			at, _ := n.Begins(now)
+			ds[k].opts = []asynq.Option{asynq.ProcessAt(wholeSecond(at))}
 		}
 	}
 	var firstErr error

@@ -1,5 +1,7 @@
 package store
 
+import "slices"
+
 // State is where a notification is in its life. The database holds the same
 // list as a CHECK constraint.
 type State string
@@ -118,3 +120,8 @@ const (
 
 // Priorities lists the priorities, highest first.
 var Priorities = []Priority{Critical, Default, Low}
+
+// Above reports whether p is a higher priority than another.
+func (p Priority) Above(other Priority) bool {
+	return slices.Index(Priorities, p) < slices.Index(Priorities, other)
+}

@@ -85,6 +85,14 @@ type shownPolicy struct {
 	NoConsent  template.NoConsent `json:"no_consent"`
 	Release    template.Release   `json:"release"`
 	Priority   store.Priority     `json:"priority"`
+	QuietHours *shownQuietHours   `json:"quiet_hours,omitempty"`
+}
+
+type shownQuietHours struct {
+	From     string                 `json:"from"`
+	To       string                 `json:"to"`
+	Zone     string                 `json:"zone"`
+	Critical template.QuietCritical `json:"critical"` // wait, send
 }
 
 func newShownTemplate(t *template.Template) shownTemplate {
@@ -99,6 +107,9 @@ func newShownTemplate(t *template.Template) shownTemplate {
 	if t.Policy.Wait != nil {
 		seconds := int64(*t.Policy.Wait / time.Second)
 		s.Policy.Wait = &seconds
+	}
+	if q := t.Policy.QuietHours; !q.IsZero() {
+		s.Policy.QuietHours = &shownQuietHours{From: q.From, To: q.To, Zone: q.Zone, Critical: q.Critical}
 	}
 	for _, f := range t.Fields {
 		s.Fields = append(s.Fields, shownField{

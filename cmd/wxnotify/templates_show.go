@@ -74,6 +74,7 @@ func (p *program) printTemplate(t *template.Template, call sampleCall) error {
 		policy += ", wait " + t.Policy.Wait.String()
 	}
 	line("policy", policy)
+	line("quiet", t.Quiet.String())
 	if err := p.print(head.String() + "\n"); err != nil {
 		return err
 	}

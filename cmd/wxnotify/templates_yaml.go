@@ -132,12 +132,27 @@ func writePolicy(b *strings.Builder, e template.Entry) {
 			fmt.Fprintf(b, "    %s: %s\n", line.key, line.value)
 		}
 	}
+	writeQuietHours(b, e.Policy.QuietHours)
 	if len(e.Limits) == 0 {
 		return
 	}
 	b.WriteString("    limits:\n")
 	for _, key := range slices.Sorted(maps.Keys(e.Limits)) {
 		fmt.Fprintf(b, "      %s: %d\n", key, e.Limits[key])
+	}
+}
+
+func writeQuietHours(b *strings.Builder, q template.QuietHours) {
+	if q.IsZero() {
+		return
+	}
+	b.WriteString("    quiet_hours:\n")
+	for _, line := range []struct{ key, value string }{
+		{"from", q.From}, {"to", q.To}, {"zone", q.Zone}, {"critical", string(q.Critical)},
+	} {
+		if line.value != "" {
+			fmt.Fprintf(b, "      %s: %s\n", line.key, jsonText(line.value))
+		}
 	}
 }
 

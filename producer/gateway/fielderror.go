@@ -39,6 +39,7 @@ const (
 	FieldNotInList  FieldCode = "not_in_list"   // not one of the values there are
 	FieldOutOfRange FieldCode = "out_of_range"  // too small, too great, too early, too late
 	FieldConflict   FieldCode = "conflict"      // does not go with another field
+	FieldNotAllowed FieldCode = "not_allowed"   // more than this key may ask for
 	FieldInvalid    FieldCode = "invalid"       // breaks another rule, which the reason tells
 )
 
@@ -46,7 +47,7 @@ const (
 // template.Codes, which answers have, too.
 var FieldCodes = []FieldCode{
 	FieldRequired, FieldUnknown, FieldDuplicate, FieldWrongType, FieldTooLong, FieldBadFormat, FieldNotInList,
-	FieldOutOfRange, FieldConflict, FieldInvalid,
+	FieldOutOfRange, FieldConflict, FieldNotAllowed, FieldInvalid,
 }
 
 // Error implements error. It names fields only where their names are ours.

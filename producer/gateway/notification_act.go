@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -74,6 +75,9 @@ func (g *Gateway) postReplay(w http.ResponseWriter, r *http.Request, c *call) er
 		if replay.Content, err = g.edited(r.Context(), c, n, e); err != nil {
 			return err
 		}
+	}
+	if n.Producer == c.Name && n.Priority.Above(cmp.Or(c.MaxPriority, store.Critical)) {
+		replay.Priority = c.MaxPriority // it was accepted when the producer might ask for more
 	}
 	if force {
 		replay.Detail = strings.TrimPrefix(replay.Detail+"; forced", "; ")

@@ -19,7 +19,7 @@ import (
 // prepared is a notification that only the store could still refuse.
 type prepared struct {
 	producer.Notification
-	warning string // of its template; "" for none
+	warning string // why it may not be sent; "" for none
 }
 
 // prepare checks a notification against the caller's scope and its template, and
@@ -43,6 +43,8 @@ func (g *Gateway) prepare(ctx context.Context, c *call, asked Asked, at string, 
 		return prepared{}, err
 	}
 	n, t, found := asked.Resolve(catalog, c.DefaultWait)
+	var tooHigh FieldErrors
+	n.Priority, tooHigh = c.limited(asked.Priority, n.Priority)
 	p := prepared{Notification: n}
 	if t != nil {
 		if err := c.mayTemplate(t.ID, t.Alias); err != nil {
@@ -50,7 +52,10 @@ func (g *Gateway) prepare(ctx context.Context, c *call, asked Asked, at string, 
 		}
 		p.warning = t.Warning
 	}
-	faults = faults.and(at, found).and(at, checked(c.client.Check(n)))
+	if begins, quiet := n.Begins(g.config.now()); quiet && !n.ExpiresAt.IsZero() && !n.ExpiresAt.After(begins) {
+		p.warning = "it expires within the quiet hours of its template, so it will not be sent"
+	}
+	faults = faults.and(at, found).and(at, tooHigh).and(at, checked(c.client.Check(n)))
 	if len(faults) > 0 {
 		return p, faults.byField()
 	}
@@ -80,6 +85,7 @@ func (a Asked) Resolve(catalog *template.Catalog, wait time.Duration) (producer.
 	}
 	n.Priority = cmp.Or(n.Priority, t.Policy.Priority)
 	n.Duplicates = cmp.Or(n.Duplicates, t.Policy.Duplicates)
+	n.QuietHours = t.Quiet
 	n.NoConsent = store.NoConsentPolicy(t.Policy.NoConsent)
 	n.ReleaseOrder = store.ReleaseOrder(t.Policy.Release)
 	switch {

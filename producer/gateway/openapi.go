@@ -48,6 +48,7 @@ func lists() map[string][]string {
 		"plan_reason":       texts(planReasons),
 		"template_state":    texts(templateStates),
 		"template_kind":     {string(template.KindOneTime), string(template.KindLongTerm)},
+		"quiet_critical":    {string(template.QuietCriticalWait), string(template.QuietCriticalSend)},
 	}
 }
 

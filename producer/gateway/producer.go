@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
@@ -31,6 +32,8 @@ type Producer struct {
 	// DefaultWait is how long its notifications wait for a binding or a consent
 	// when neither they nor their template say so.
 	DefaultWait time.Duration
+	// MaxPriority is the highest that its notifications may have; "" is critical.
+	MaxPriority store.Priority
 	// Webhook are the events of its notifications that it is told of.
 	Webhook store.WebhookSet
 }
@@ -72,7 +75,26 @@ func (p Producer) check() error {
 	if p.Rate < 0 || p.Burst < 0 || p.DefaultWait < 0 {
 		errs = append(errs, errors.New("a negative Rate, Burst or DefaultWait"))
 	}
+	if p.MaxPriority != "" && !slices.Contains(store.Priorities, p.MaxPriority) {
+		errs = append(errs, fmt.Errorf("%q is not a priority", string(p.MaxPriority)))
+	}
 	return errors.Join(errs...)
+}
+
+// limited is a notification's priority within what the producer may ask for: what
+// the request itself asks for beyond that is a fault, and what its template gives
+// is lowered. A priority that there is not is left for the client to refuse.
+func (p Producer) limited(asked, given store.Priority) (store.Priority, FieldErrors) {
+	given = cmp.Or(given, store.Default)
+	if p.MaxPriority == "" || !slices.Contains(store.Priorities, given) || !given.Above(p.MaxPriority) {
+		return given, nil
+	}
+	if asked != "" {
+		return given, FieldErrors{{
+			Field: "/priority", Code: FieldNotAllowed, Reason: "is higher than this producer may ask for", Example: string(p.MaxPriority),
+		}}
+	}
+	return p.MaxPriority, nil
 }
 
 // keyring finds the producer of a key.

@@ -58,6 +58,15 @@ type templatePolicy struct {
 	Release    template.Release   `json:"release"`
 	Priority   string             `json:"priority"`
 	Wait       *int64             `json:"wait,omitempty"` // seconds; absent when the template does not say
+	QuietHours *quietHours        `json:"quiet_hours,omitempty"`
+}
+
+// quietHours are when nothing of a template is sent.
+type quietHours struct {
+	From     string                 `json:"from"`
+	To       string                 `json:"to"`
+	Zone     string                 `json:"zone"`
+	Critical template.QuietCritical `json:"critical"`
 }
 
 func newTemplateView(t *template.Template) templateView {
@@ -72,6 +81,9 @@ func newTemplateView(t *template.Template) templateView {
 	if t.Policy.Wait != nil {
 		seconds := int64(t.Policy.Wait.Seconds())
 		v.Policy.Wait = &seconds
+	}
+	if q := t.Policy.QuietHours; !q.IsZero() {
+		v.Policy.QuietHours = &quietHours{From: q.From, To: q.To, Zone: q.Zone, Critical: q.Critical}
 	}
 	for _, f := range t.Fields {
 		v.Fields = append(v.Fields, templateField{

@@ -126,6 +126,7 @@ func (p Policy) check(add func(at, format string, args ...any)) {
 	if p.Wait != nil && (*p.Wait < 0 || *p.Wait > MaxWait || *p.Wait%time.Second != 0) {
 		add("wait", "must be whole seconds, at most a year")
 	}
+	p.QuietHours.check(add)
 }
 
 // oneOf also takes the empty choice, which means the default.

@@ -26,6 +26,8 @@ type Policy struct {
 	Release Release
 	// Priority chooses the queue. Default: store.Default.
 	Priority store.Priority
+	// QuietHours are when nothing is sent. Default: none.
+	QuietHours QuietHours
 }
 
 // Overlong is a policy for values that are too long.
@@ -76,5 +78,6 @@ func (p Policy) filled(kind Kind) Policy {
 	if p.Priority == "" {
 		p.Priority = store.Default
 	}
+	p.QuietHours = p.QuietHours.filled()
 	return p
 }

@@ -47,6 +47,8 @@ type Template struct {
 	// Page is the pattern of a page; "" for any. See [Template.CheckPage].
 	Page   string
 	Policy Policy // with its defaults filled in
+	// Quiet are the quiet hours of Policy.
+	Quiet store.QuietHours
 	// Warning says why this template may be refused by WeChat; "" when nothing
 	// speaks for that.
 	Warning string

@@ -123,7 +123,7 @@ func gatewayProducers(cfg *config.Config) []gateway.Producer {
 func gatewayProducer(q config.Producer) gateway.Producer {
 	made := gateway.Producer{
 		Name: q.Name, Apps: q.Apps, Templates: q.Templates, Rate: float64(q.Rate), DefaultWait: q.Wait,
-		Webhook: webhookSet(q.Webhook),
+		MaxPriority: q.MaxPriority, Webhook: webhookSet(q.Webhook),
 	}
 	for _, k := range q.Keys {
 		made.Keys = append(made.Keys, gateway.KeyHash(k))

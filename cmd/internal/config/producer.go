@@ -21,7 +21,9 @@ type Producer struct {
 	Apps, Templates []string
 	Rate            int           // requests per second with one key; 0 is no limit
 	Wait            time.Duration // how long its notifications wait for a binding or a consent
-	Webhook         Webhook
+	// MaxPriority is the highest that its notifications may have; "" is critical.
+	MaxPriority store.Priority
+	Webhook     Webhook
 }
 
 // Right is what a producer may do.
@@ -85,6 +87,8 @@ func producerSettings() []itemSetting[Producer] {
 		}),
 		defineItem("rate", "0", 0, wholeNumber(func(p *Producer) *int { return &p.Rate }, 0, maxKeyRate),
 			"Requests per second with one key, in each process; 0 is no limit."),
+		defineItem("max_priority", string(store.Critical), 0, choice(func(p *Producer) *store.Priority { return &p.MaxPriority }, store.Priorities...),
+			"The highest priority of its notifications: a request for a higher one is refused, a template's is lowered."),
 		defineItem("wait", "0s", 0, duration(func(p *Producer) *time.Duration { return &p.Wait }, 0, maxWait),
 			"How long its notifications wait for the user's binding or consent, unless they or their template say so."),
 		defineItem("webhook.url", "", 0, webURL(func(p *Producer) *string { return &p.Webhook.URL }),

@@ -47,6 +47,7 @@ producers:
     apps: [wxa]
     templates: [approval_result]
     rate: 20
+    max_priority: default
     wait: 1h
     webhook:
       url: http://intranet.example/hook
@@ -61,6 +62,7 @@ producers:
 			Name: "approval", Keys: []config.KeyHash{config.HashKey(keyOne), config.HashKey(keyTwo)},
 			Rights: []config.Right{config.RightSend, config.RightErase},
 			Apps:   []string{"wxa"}, Templates: []string{"approval_result"}, Rate: 20, Wait: time.Hour,
+			MaxPriority: store.Default,
 			Webhook: config.Webhook{
 				URL: "http://intranet.example/hook", Secret: config.Secret("whsec_" + strings.Repeat("A", 32)),
 				Events: []store.WebhookEvent{store.WebhookFailed},

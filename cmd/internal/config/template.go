@@ -58,6 +58,15 @@ func templateSettings() []itemSetting[template.Entry] {
 		defineItem("priority", string(store.Default), 0,
 			choice(func(e *entry) *store.Priority { return &e.Policy.Priority }, store.Priorities...),
 			"The queue of messages that do not say so."),
+		defineItem("quiet_hours.from", "", 0, timeOfDay(func(e *entry) *string { return &e.Policy.QuietHours.From }),
+			"Nothing is sent from this time of day on: what comes then, or is to be tried again, is due at the end."),
+		defineItem("quiet_hours.to", "", 0, timeOfDay(func(e *entry) *string { return &e.Policy.QuietHours.To }),
+			"The end of the quiet hours, if need be the next day's. A message that expires before is not sent."),
+		defineItem("quiet_hours.zone", store.QuietZone, 0, anyText(func(e *entry) *string { return &e.Policy.QuietHours.Zone }),
+			"The time zone of both, by its name, such as Europe/Berlin."),
+		defineItem("quiet_hours.critical", string(template.QuietCriticalWait), 0,
+			choice(func(e *entry) *template.QuietCritical { return &e.Policy.QuietHours.Critical }, template.QuietCriticalWait, template.QuietCriticalSend),
+			"What becomes of messages of priority critical in the quiet hours: they wait too, or are sent."),
 		{
 			ItemDefinition: ItemDefinition{
 				Key: "limits", Kind: "mapping", Values: "KEY: CHARACTERS",
@@ -84,6 +93,13 @@ func anyText[T any](at func(*T) *string) kind[T] {
 		*at(t) = text
 		return nil
 	}}
+}
+
+// timeOfDay is a text that package template reads as a time of day.
+func timeOfDay[T any](at func(*T) *string) kind[T] {
+	k := anyText(at)
+	k.values = "HH:MM"
+	return k
 }
 
 // waiting is a duration that may be left out, which is not the same as none.

@@ -32,6 +32,7 @@ templates:
     release: oldest
     priority: critical
     limits: {short_thing2: 6}
+    quiet_hours: {from: 22:00, to: "08:00", zone: Europe/Berlin, critical: send}
   - {app: wx2, template_id: T1, alias: need_confirm}
 `).load(t)
 	zero := time.Duration(0)
@@ -43,6 +44,7 @@ templates:
 			Policy: template.Policy{
 				Overlong: template.OverlongTruncate, Duplicates: store.DuplicatesAvoid, Wait: &zero,
 				NoConsent: template.NoConsentWait, Release: template.ReleaseOldest, Priority: store.Critical,
+				QuietHours: template.QuietHours{From: "22:00", To: "08:00", Zone: "Europe/Berlin", Critical: template.QuietCriticalSend},
 			},
 		},
 		{App: "wx2", TemplateID: "T1", Alias: "need_confirm"},
@@ -107,6 +109,29 @@ func TestTemplateFaults(t *testing.T) {
 				`templates[0].limits.thing1 (file c.yaml:17): only keys of the types short_thing and const can have another limit`,
 				`templates[2].template_id (file c.yaml:22): has an entry for this app already`,
 				`templates[2].alias (file c.yaml:23): belongs to another template of this app already`,
+			},
+		},
+		{
+			"quiet hours", twoApps + `templates:
+  - template_id: T1
+    quiet_hours:
+      from: 10 pm
+      zone: Asia/Nowhere
+      critical: never
+      colour: red
+  - template_id: T2
+    quiet_hours: {from: "8:00", to: "08:00"}
+  - template_id: T3
+    quiet_hours: night
+`,
+			[]string{
+				`templates[0].quiet_hours.critical (file c.yaml:9): "never" must be one of wait, send`,
+				`templates[0].quiet_hours.colour (file c.yaml:10): unknown key`,
+				`templates[2].quiet_hours (file c.yaml:14): must be a list of KEY: VALUE lines`,
+				`templates[0].quiet_hours.from (file c.yaml:7): must be a time of day such as "22:00"`,
+				`templates[0].quiet_hours.to (file c.yaml:5): is required`,
+				`templates[0].quiet_hours.zone (file c.yaml:8): must be a time zone such as Asia/Shanghai or Europe/Berlin`,
+				`templates[1].quiet_hours.to (file c.yaml:12): is the same as from: nothing or all would be quiet`,
 			},
 		},
 		{"no list", "templates: all\n", []string{"templates (file c.yaml:1): must be a list of templates, each beginning with a dash"}},
