@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -25,6 +26,9 @@ func (p *program) benchCommand() *cobra.Command {
 	f.BoolVar(&o.Quick, "quick", false, "little of everything, in a minute or two")
 	f.IntVar(&o.Rounds, "rounds", 0, "runs of each (default 3, with --quick 1)")
 	f.IntSliceVar(&o.Concurrency, "concurrency", nil, "calls in flight in the drains (default 50,200,500,1000, with --quick 200)")
+	f.DurationSliceVar(&o.Latency, "latency", nil, "of a call of WeChat in the drains (default 0s,100ms)")
+	f.StringSliceVar(&o.Pipelines, "pipelines", nil, "of the drains: ours, bare, bare x4, naive, naive default (default all)")
+	f.IntVar(&o.Messages, "messages", 0, "backlog of a drain (default: what takes some seconds)")
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		o.RedisURL, _ = p.lookupEnv("REDIS_URL")
@@ -34,22 +38,45 @@ func (p *program) benchCommand() *cobra.Command {
 			return fmt.Errorf("find this program: %w", err)
 		}
 		o.Program = func(ctx context.Context, env []string, args ...string) *exec.Cmd {
-			cmd := exec.CommandContext(ctx, self, args...)
+			cmd := exec.CommandContext(ctx, self, args...) //nolint:gosec // itself
 			cmd.Env = append(env, "PATH="+os.Getenv("PATH"))
 			return cmd
 		}
 		o.Progress = func(line string) { p.printf("%s\n", line) }
 		report, err := bench.Run(cmd.Context(), o)
+		if errors.Is(err, bench.ErrOptions) {
+			return usageError{err}
+		}
 		if err != nil {
 			return err
 		}
-		if *asJSON {
-			return p.printJSON(report)
-		}
-		return p.printJSON(report)
+		return p.printReport(report, *asJSON)
 	}
 	cmd.AddCommand(p.benchPeerCommand())
 	return cmd
+}
+
+// printReport prints the tables, or JSON with the tables beside it on stderr. A
+// run that failed makes the command fail after that.
+func (p *program) printReport(r *bench.Report, asJSON bool) error {
+	var err error
+	if asJSON {
+		err = p.printJSON(r)
+		tables := *p
+		tables.stdout = p.stderr
+		p = &tables
+	}
+	header, rows := r.Table()
+	targets, verdicts := r.TargetTable()
+	err = errors.Join(err,
+		p.print(r.Machine.String()+"\n\n"), p.printTable(header, rows), p.print("\n"), p.printTable(targets, verdicts))
+	for _, note := range r.Notes {
+		err = errors.Join(err, p.print("\nNote: "+note+"\n"))
+	}
+	if n := len(r.Failures); n > 0 {
+		return errors.Join(err, fmt.Errorf("%s failed: %s", count(n, "run"), strings.Join(r.Failures, "; ")))
+	}
+	return err
 }
 
 // benchPeerCommand is what bench starts for the other pipelines.

@@ -49,7 +49,7 @@ var allowed = map[string][]string{
 
 	"cmd/internal/config": {"producer/gateway/console/password", "producer/template", "store", "worker/task"},
 	"cmd/internal/app":    {anything},
-	"cmd/internal/bench":  {"producer", "store/postgres", "worker/task", "worker/wechat/simulator"},
+	"cmd/internal/bench":  {"producer", "store", "store/postgres", "worker/task", "worker/wechat/simulator"},
 	"cmd/wxnotify":        {anything},
 }
 

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -22,6 +23,13 @@ type Options struct {
 	// Concurrency is how many calls are in flight in the drains. Default 50, 200,
 	// 500 and 1,000; quick 200.
 	Concurrency []int
+	// Latency is how long a call of WeChat takes in the drains. Default 0 and
+	// 100 ms.
+	Latency []time.Duration
+	// Pipelines names those of the drains. Default: all.
+	Pipelines []string
+	// Messages is the backlog of a drain. Default: what takes some seconds.
+	Messages int
 	// Quick measures little of everything, to see that it works.
 	Quick bool
 	// RedisURL names a Redis with an empty database. Default: one is started.
@@ -29,6 +37,9 @@ type Options struct {
 	// DatabaseURL names a PostgreSQL in which schemas may be made. Default: one
 	// is started.
 	DatabaseURL string
+	// Dir is where files are kept meanwhile; the account that servers run as must
+	// be able to reach it. Default: the system's place for temporary files.
+	Dir string
 	// Program makes a command that is this program, with nothing but env in its
 	// environment.
 	Program func(ctx context.Context, env []string, args ...string) *exec.Cmd
@@ -53,29 +64,40 @@ type scenario struct {
 
 var scenarios = []scenario{
 	{scenarioDrain, (*env).drain},
+	{scenarioAccept, (*env).accept},
+	{scenarioIdle, (*env).idle},
+	{scenarioGrowth, (*env).growth},
+	{scenarioMixed, (*env).mixed},
+	{scenarioDistance, (*env).distance},
 }
 
 // env is what the scenarios share.
 type env struct {
-	servers       *servers
-	dir           string
-	rounds        int
-	concurrencies []int
-	quick         bool
-	program       func(ctx context.Context, env []string, args ...string) *exec.Cmd
-	progress      func(string)
-	report        *Report
+	Options
+	servers *servers
+	dir     string // of this run
+	report  *Report
+}
+
+// program makes a command that is this program. It ends in order after ctx, not
+// by its end.
+func (e *env) program(ctx context.Context, env []string, args ...string) *exec.Cmd {
+	return e.Program(context.WithoutCancel(ctx), env, args...)
 }
 
 // Run measures. It ends everything it started, also when ctx ends, and leaves
-// nothing behind.
+// nothing behind. Runs that failed are in the report; the error is for a bench
+// that could not begin or was cut short, and then there is no report.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	o = o.withDefaults()
 	chosen, err := o.scenarios()
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "wxnotify-bench-")
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp(o.Dir, "wxnotify-bench-")
 	if err != nil {
 		return nil, fmt.Errorf("bench: %w", err)
 	}
@@ -90,13 +112,8 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	}
 	defer servers.close()
 	e := &env{
-		servers: servers, dir: dir, rounds: o.Rounds, concurrencies: o.Concurrency, quick: o.Quick,
-		// The children end in order after ctx, not by its end.
-		program: func(ctx context.Context, env []string, args ...string) *exec.Cmd {
-			return o.Program(context.WithoutCancel(ctx), env, args...)
-		},
-		progress: o.Progress,
-		report:   &Report{Began: time.Now().UTC(), Rounds: o.Rounds, Quick: o.Quick},
+		Options: o, servers: servers, dir: dir,
+		report: &Report{Began: time.Now().UTC(), Rounds: o.Rounds, Quick: o.Quick},
 	}
 	if e.report.Machine, err = describe(ctx, servers); err != nil {
 		return nil, fmt.Errorf("bench: %w", err)
@@ -110,6 +127,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		}
 	}
 	e.report.Ended = time.Now().UTC()
+	e.report.Targets = e.report.targets()
 	return e.report, nil
 }
 
@@ -126,10 +144,43 @@ func (o Options) withDefaults() Options {
 			o.Concurrency = []int{200}
 		}
 	}
+	if len(o.Latency) == 0 {
+		o.Latency = []time.Duration{0, apiLatency}
+	}
+	if len(o.Pipelines) == 0 {
+		for _, p := range drained {
+			o.Pipelines = append(o.Pipelines, p.Name)
+		}
+	}
 	if o.Progress == nil {
 		o.Progress = func(string) {}
 	}
 	return o
+}
+
+// ErrOptions is what an error about Options wraps.
+var ErrOptions = errors.New("bench cannot do that")
+
+func (o Options) check() error {
+	var faults []error
+	known := make([]string, len(drained))
+	for i, p := range drained {
+		known[i] = p.Name
+	}
+	for _, name := range o.Pipelines {
+		if !slices.Contains(known, name) {
+			faults = append(faults, fmt.Errorf("%w: no pipeline %q; there are %s", ErrOptions, name, strings.Join(known, ", ")))
+		}
+	}
+	for _, c := range o.Concurrency {
+		if c < 4 || c > 10_000 { // one slot for each of bare's four servers
+			faults = append(faults, fmt.Errorf("%w: %d calls in flight; from 4 to 10,000 can be", ErrOptions, c))
+		}
+	}
+	if o.Rounds < 0 || o.Messages < 0 {
+		faults = append(faults, fmt.Errorf("%w: rounds and messages are positive", ErrOptions))
+	}
+	return errors.Join(faults...)
 }
 
 // scenarios are those that were asked for.
@@ -139,10 +190,30 @@ func (o Options) scenarios() ([]scenario, error) {
 	}
 	for _, name := range o.Only {
 		if !slices.Contains(Scenarios(), name) {
-			return nil, fmt.Errorf("no scenario %q; there are %s", name, strings.Join(Scenarios(), ", "))
+			return nil, fmt.Errorf("%w: no scenario %q; there are %s", ErrOptions, name, strings.Join(Scenarios(), ", "))
 		}
 	}
 	return slices.DeleteFunc(slices.Clone(scenarios), func(s scenario) bool { return !slices.Contains(o.Only, s.name) }), nil
+}
+
+// alternate runs every pipeline in every round, each round beginning with
+// another one, so that what changes on the machine meanwhile meets all. A run
+// that fails is noted and the others go on; the error is the end of ctx.
+func (e *env) alternate(ctx context.Context, pipes []pipeline, run func(pipeline) error) error {
+	for round := range e.Rounds {
+		for k := range pipes {
+			p := pipes[(k+round)%len(pipes)]
+			err := run(p)
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if err != nil {
+				e.report.Failures = append(e.report.Failures, fmt.Sprintf("%s: %v", p.Name, err))
+				e.Progress(fmt.Sprintf("failed: %s: %v", p.Name, err))
+			}
+		}
+	}
+	return nil
 }
 
 // add adds a run to the result it belongs to.

@@ -3,7 +3,9 @@ package bench
 import (
 	"context"
 	"fmt"
+	"maps"
 	"runtime"
+	"slices"
 	"time"
 )
 
@@ -24,15 +26,18 @@ var (
 	pipeNaiveDefault = pipeline{Name: "naive default", kind: Naive, queueServers: 1, concurrency: runtime.NumCPU()}
 )
 
-// drain takes backlogs away at two latencies and several concurrencies.
+// drained are the pipelines of a drain.
+var drained = []pipeline{pipeOurs, pipeBare, pipeBare4, pipeNaive, pipeNaiveDefault}
+
+// drain takes backlogs away at several latencies and concurrencies.
 func (e *env) drain(ctx context.Context) error {
-	for _, latency := range []time.Duration{0, apiLatency} {
-		for i, concurrency := range e.concurrencies {
-			pipes := []pipeline{pipeOurs, pipeBare, pipeBare4, pipeNaive}
-			if i == 0 {
-				pipes = append(pipes, pipeNaiveDefault)
-			}
-			err := e.alternate(pipes, func(p pipeline) error {
+	for _, latency := range e.Latency {
+		for i, concurrency := range e.Concurrency {
+			// That with a concurrency of its own runs once.
+			pipes := slices.DeleteFunc(slices.Clone(drained), func(p pipeline) bool {
+				return !slices.Contains(e.Pipelines, p.Name) || i > 0 && p.concurrency != 0
+			})
+			err := e.alternate(ctx, pipes, func(p pipeline) error {
 				return e.drainOnce(ctx, scenarioDrain, p, latency, concurrency, nil)
 			})
 			if err != nil {
@@ -43,41 +48,31 @@ func (e *env) drain(ctx context.Context) error {
 	return nil
 }
 
-// alternate runs every pipeline in every round, each round beginning with
-// another one, so that what changes on the machine meanwhile meets all.
-func (e *env) alternate(pipes []pipeline, run func(pipeline) error) error {
-	for round := range e.rounds {
-		for k := range pipes {
-			if err := run(pipes[(k+round)%len(pipes)]); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 // backlog is how many messages a run at some latency is about: at 100 ms so many
 // that the slots are filled many times over.
 func (e *env) backlog(latency time.Duration, concurrency int) int {
+	if e.Messages != 0 {
+		return e.Messages
+	}
 	seconds, most, fixed := 8, 40_000, 30_000
-	if e.quick {
-		seconds, most, fixed = 4, 10_000, 8_000
+	if e.Quick {
+		seconds, most, fixed = 3, 10_000, 6_000
 	}
 	if latency == 0 {
-		return fixed
+		return min(fixed, concurrency*1000)
 	}
 	return min(int(float64(concurrency*seconds)/latency.Seconds()), most)
 }
 
 // drainOnce drains one backlog and adds what it found to the report. prepare,
 // which may be nil, sees the scene before the worker starts.
-func (e *env) drainOnce(ctx context.Context, scenario string, p pipeline, latency time.Duration, concurrency int, prepare func(*scene) error) error {
+func (e *env) drainOnce(ctx context.Context, scenario string, p pipeline, latency time.Duration, concurrency int, prepare func(*scene, figures) error) error {
 	slots := concurrency
 	if p.concurrency != 0 {
 		slots = p.concurrency
 	}
 	n := e.backlog(latency, slots)
-	e.progress(fmt.Sprintf("%s: %s, %d messages, API %s, %d in flight", scenario, p.Name, n, latency, slots))
+	e.Progress(fmt.Sprintf("%s: %s, %d messages, API %s, %d in flight", scenario, p.Name, n, latency, slots))
 	s, err := e.newScene(ctx, p, latency)
 	if err != nil {
 		return err
@@ -87,21 +82,20 @@ func (e *env) drainOnce(ctx context.Context, scenario string, p pipeline, latenc
 	if err != nil {
 		return err
 	}
+	f := figures{figRedisBytes: loaded}
 	if prepare != nil {
-		if err := prepare(s); err != nil {
+		if err := prepare(s, f); err != nil {
 			return err
 		}
 	}
-	f, err := s.drain(ctx, n, concurrency)
-	if err != nil {
+	if err := s.drain(ctx, n, concurrency, f); err != nil {
 		return err
 	}
-	f[figRedisBytes] = loaded
 	if latency > 0 {
 		f[figIdeal] = f[figRate] / (float64(slots) / latency.Seconds())
 	}
 	e.add(Result{Scenario: scenario, Pipeline: p.Name, LatencyMS: latency.Milliseconds(), Concurrency: concurrency, Messages: n}, f)
-	e.progress(fmt.Sprintf("%s: %s: %.0f messages/s", scenario, p.Name, f[figRate]))
+	e.Progress(fmt.Sprintf("%s: %s: %.0f messages/s", scenario, p.Name, f[figRate]))
 	return nil
 }
 
@@ -120,15 +114,48 @@ func (s *scene) loadMeasured(ctx context.Context, n int) (float64, error) {
 }
 
 // drain starts the worker, waits for the end of the backlog and stops the
-// worker. Rates and costs are those between a tenth and nine tenths of it.
-func (s *scene) drain(ctx context.Context, n, concurrency int) (figures, error) {
-	before, err := countDurable(ctx, s.conn)
+// worker. Rates, CPU and allocations are those between a tenth and nine tenths
+// of it.
+func (s *scene) drain(ctx context.Context, n, concurrency int, f figures) error {
+	late, err := countDurable(ctx, s.conn)
 	if err != nil {
-		return nil, err
+		return err
+	}
+	began, err := s.count(ctx)
+	if err != nil {
+		return err
 	}
 	if err := s.startWorker(ctx, concurrency); err != nil {
-		return nil, err
+		return err
 	}
+	window, err := s.watch(ctx, n)
+	if err != nil {
+		return err
+	}
+	if err := s.awaitEmpty(ctx); err != nil {
+		return err
+	}
+	ended, err := s.count(ctx)
+	if err != nil {
+		return err
+	}
+	maps.Copy(f, window)
+	f.addCounts(began, ended, n)
+	if peak, err := peakMemory(s.worker.pid()); err == nil {
+		f[figMemory] = float64(peak)
+	}
+	s.stopWorker()
+	end, err := countDurable(ctx, s.conn)
+	if err != nil {
+		return err
+	}
+	f.addDurable(late, end, n)
+	return s.checkSettled(ctx, n, f)
+}
+
+// watch waits until n messages were answered and returns what happened between
+// a tenth and nine tenths of them.
+func (s *scene) watch(ctx context.Context, n int) (figures, error) {
 	from, err := s.awaitCalls(ctx, int64(n)/10)
 	if err != nil {
 		return nil, err
@@ -137,25 +164,8 @@ func (s *scene) drain(ctx context.Context, n, concurrency int) (figures, error) 
 	if err != nil {
 		return nil, err
 	}
-	f := between(from, to)
-	if _, err := s.awaitCalls(ctx, int64(n)); err != nil {
-		return nil, err
-	}
-	if err := s.awaitEmpty(ctx); err != nil {
-		return nil, err
-	}
-	if peak, err := peakMemory(s.worker.pid()); err == nil {
-		f[figMemory] = float64(peak)
-	}
-	s.stopWorker()
-	after, err := countDurable(ctx, s.conn)
-	if err != nil {
-		return nil, err
-	}
-	f[figTransactions] = float64(after.transactions-before.transactions) / float64(n)
-	f[figFsyncs] = float64(after.fsyncs-before.fsyncs) / float64(n)
-	f[figWAL] = float64(after.walBytes-before.walBytes) / float64(n)
-	return f, s.checkSettled(ctx, n, f)
+	_, err = s.awaitCalls(ctx, int64(n))
+	return between(from, to), err
 }
 
 // checkSettled fails when a message of ours has no final state with an attempt

@@ -51,18 +51,16 @@ func startProcess(name, dir string, cmd *exec.Cmd) (*process, error) {
 
 func (p *process) pid() int { return p.cmd.Process.Pid }
 
-// await waits until the output matches and returns the first group.
-func (p *process) await(ctx context.Context, pattern *regexp.Regexp) (found string, err error) {
+// await waits until the output matches and returns the match and its groups.
+func (p *process) await(ctx context.Context, pattern *regexp.Regexp) (found []string, err error) {
 	err = p.until(ctx, func() error {
 		text, err := os.ReadFile(p.log)
 		if err != nil {
 			return err
 		}
-		m := pattern.FindSubmatch(text)
-		if m == nil {
+		if found = pattern.FindStringSubmatch(string(text)); found == nil {
 			return errNotYet
 		}
-		found = string(m[len(m)-1])
 		return nil
 	})
 	return found, err

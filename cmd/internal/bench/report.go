@@ -14,9 +14,11 @@ type Report struct {
 	Rounds  int       `json:"rounds"`
 	Quick   bool      `json:"quick"`
 	// Notes say what makes the figures less than they could be.
-	Notes   []string `json:"notes,omitempty"`
-	Results []Result `json:"results"`
-	Targets []Target `json:"targets"`
+	Notes []string `json:"notes,omitempty"`
+	// Failures are the runs that did not come to an end.
+	Failures []string `json:"failures,omitempty"`
+	Results  []Result `json:"results"`
+	Targets  []Target `json:"targets"`
 }
 
 // Machine is where it ran.
@@ -81,11 +83,15 @@ func (r *Result) add(run figures) {
 	for name, value := range run {
 		f := r.Figures[name]
 		f.Runs = append(f.Runs, value)
-		sorted := slices.Sorted(slices.Values(f.Runs))
-		f.Min, f.Max = sorted[0], sorted[len(sorted)-1]
-		f.Median = (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
+		f.Min, f.Median, f.Max = slices.Min(f.Runs), middle(f.Runs), slices.Max(f.Runs)
 		r.Figures[name] = f
 	}
+}
+
+// middle is the median.
+func middle(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
 }
 
 // find is the result of a pipeline in a scenario, nil when it was not run.
@@ -99,19 +105,29 @@ func (r *Report) find(scenario, pipeline string, latency time.Duration, concurre
 	return nil
 }
 
-// between is what was used for each message between two moments.
+// between is the rate between two moments, and what each message took of the
+// processors and of the worker's memory.
 func between(from, to counters) figures {
 	n := float64(to.sends - from.sends)
 	f := figures{figRate: n / to.at.Sub(from.at).Seconds()}
 	for part, used := range to.cpu {
-		before, ok := from.cpu[part]
-		if ok {
+		if before, ok := from.cpu[part]; ok {
 			f[figCPU+part] = float64((used - before).Nanoseconds()) / 1e3 / n
 		}
 	}
+	if to.mallocs > 0 {
+		f[figAllocs] = (to.mallocs - from.mallocs) / n
+	}
+	return f
+}
+
+// addCounts adds what each of n messages asked of the servers between two
+// moments. Nothing but whole runs is counted: the parts of a busy run are in
+// flight at its edges.
+func (f figures) addCounts(from, to counters, n int) {
 	var all float64
 	for _, command := range slices.Sorted(maps.Keys(to.redis)) {
-		calls := float64(to.redis[command]-from.redis[command]) / n
+		calls := float64(to.redis[command]-from.redis[command]) / float64(n)
 		if calls > 0 && command != "info" {
 			f[figCommand+command] = calls
 			all += calls
@@ -119,10 +135,24 @@ func between(from, to counters) figures {
 	}
 	f[figCommands] = all
 	if to.statements >= 0 {
-		f[figStatements] = float64(to.statements-from.statements) / n
+		f[figStatements] = float64(to.statements-from.statements) / float64(n)
 	}
-	if to.mallocs > 0 {
-		f[figAllocs] = (to.mallocs - from.mallocs) / n
+}
+
+// addDurable adds what PostgreSQL did for each of n messages between two
+// moments.
+func (f figures) addDurable(from, to durable, n int) {
+	f[figTransactions] = float64(to.transactions-from.transactions) / float64(n)
+	f[figFsyncs] = float64(to.fsyncs-from.fsyncs) / float64(n)
+	f[figWAL] = float64(to.walBytes-from.walBytes) / float64(n)
+}
+
+// cpu is what some parts took together for a message, in microseconds. A part
+// that did not run took nothing.
+func (f figures) cpu(parts ...string) float64 {
+	var sum float64
+	for _, part := range parts {
+		sum += f[figCPU+part]
 	}
-	return f
+	return sum
 }

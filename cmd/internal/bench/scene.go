@@ -167,8 +167,12 @@ func (s *scene) startSimulator(ctx context.Context, latency time.Duration) (err 
 	if s.simulator, err = s.start(partSimulator, cmd); err != nil {
 		return err
 	}
-	s.base, err = s.simulator.await(ctx, originLine)
-	return err
+	found, err := s.simulator.await(ctx, originLine)
+	if err != nil {
+		return err
+	}
+	s.base = found[1]
+	return nil
 }
 
 // startWorker starts the process under measure with so many calls in flight.
@@ -192,9 +196,12 @@ func (s *scene) startWorker(ctx context.Context, concurrency int) (err error) {
 	if s.worker, err = s.start(partWorker, cmd); err != nil {
 		return err
 	}
-	addr, err := s.worker.await(ctx, line)
-	s.metrics = "http://" + addr + "/metrics"
-	return err
+	found, err := s.worker.await(ctx, line)
+	if err != nil {
+		return err
+	}
+	s.metrics = "http://" + found[1] + "/metrics"
+	return nil
 }
 
 // stopWorker ends the process under measure in order.

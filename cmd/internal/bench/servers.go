@@ -92,7 +92,7 @@ func (s *servers) startRedis(ctx context.Context, dir string) error {
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), program, conf)
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), program, conf) //nolint:gosec // found on this machine
 	cmd.Dir = home
 	if err := asServer(cmd, home, conf); err != nil {
 		return err
@@ -187,6 +187,16 @@ func (s *servers) schema(ctx context.Context) (address string, drop func(), err 
 	q.Set("search_path", name)
 	u.RawQuery = q.Encode()
 	return u.String(), drop, nil
+}
+
+// withHost is a URL with another host and port.
+func withHost(address, host string) (string, error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "", errors.New("REDIS_URL cannot be parsed") // the error would quote the password
+	}
+	u.Host = host
+	return u.String(), nil
 }
 
 // execute runs one statement on a connection of its own.
