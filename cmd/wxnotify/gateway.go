@@ -26,6 +26,7 @@ func (p *program) gatewayCommand() *cobra.Command {
 			"something that ends TLS.\n\n" +
 			"On SIGTERM it takes nothing new and finishes the requests under way; give it 50\n" +
 			"seconds for that, with a worker SEND_TIMEOUT more.\n\n" +
+			reloading + "\n\n" +
 			"ADMIN_ADDR serves /healthz, /readyz and /metrics, and the console at /admin/ when\n" +
 			"ADMIN_PASSWORD or admin_users is set.",
 		GroupID: groupRun,
@@ -33,16 +34,16 @@ func (p *program) gatewayCommand() *cobra.Command {
 	}
 	withWorker := cmd.Flags().Bool("with-worker", false, "also send, in the same process")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		cfg, err := p.configFor(cmd, config.RoleGateway)
-		if err != nil {
-			return err
-		}
-		return p.runGateway(cmd.Context(), cfg, *withWorker)
+		return p.runGateway(cmd.Context(), p.settingsFor(cmd, config.RoleGateway), *withWorker)
 	}
 	return cmd
 }
 
-func (p *program) runGateway(ctx context.Context, cfg *config.Config, withWorker bool) error {
+func (p *program) runGateway(ctx context.Context, s *settings, withWorker bool) error {
+	cfg, err := s.now()
+	if err != nil {
+		return err
+	}
 	patience := requestTime + drainTime
 	if withWorker {
 		patience += cfg.SendTimeout
@@ -50,7 +51,7 @@ func (p *program) runGateway(ctx context.Context, cfg *config.Config, withWorker
 	start := func(ctx context.Context, parts app.Parts) (*app.Process, error) {
 		return app.StartGateway(ctx, parts, withWorker)
 	}
-	return p.runProcess(ctx, cfg, patience, start, func(log *zap.Logger, g *app.Process) {
+	return p.runProcess(ctx, s, cfg, patience, start, func(log *zap.Logger, g *app.Process) {
 		log.Info("gateway runs", zap.Int("apps", len(cfg.Apps)), zap.Int("producers", len(cfg.Producers)), zap.Bool("worker", withWorker),
 			zap.String("listen_addr", g.ListenAddr), zap.String("callback_addr", g.CallbackAddr), zap.String("admin_addr", g.AdminAddr))
 	})

@@ -16,8 +16,8 @@ import (
 
 func main() { os.Exit(runWithSignals()) }
 
-// runWithSignals is the only place that knows of signals. The first one ends
-// the context; after it the second one kills, as if nobody listened.
+// runWithSignals and hangups are the only places that know of signals. The first
+// one ends the context; after it the second one kills, as if nobody listened.
 func runWithSignals() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -29,8 +29,33 @@ func runWithSignals() int {
 		stderr:    os.Stderr,
 		lookupEnv: os.LookupEnv,
 		readFile:  os.ReadFile,
+		hangups:   hangups,
 	}
 	return p.run(ctx, os.Args[1:])
+}
+
+// hangups hears SIGHUP; several at once count as one.
+func hangups() (heard <-chan struct{}, stop func()) {
+	signals, c, done := make(chan os.Signal, 1), make(chan struct{}), make(chan struct{})
+	signal.Notify(signals, syscall.SIGHUP)
+	go func() {
+		for {
+			select {
+			case <-signals:
+			case <-done:
+				return
+			}
+			select {
+			case c <- struct{}{}:
+			case <-done:
+				return
+			}
+		}
+	}()
+	return c, func() {
+		signal.Stop(signals)
+		close(done)
+	}
 }
 
 // noLog keeps go-redis from writing a line to stderr for every connection that

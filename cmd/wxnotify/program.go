@@ -30,6 +30,9 @@ type program struct {
 	stderr    io.Writer // progress, logs, errors
 	lookupEnv func(string) (string, bool)
 	readFile  func(string) ([]byte, error)
+	// hangups hears SIGHUP until stop; without it that ends the process. nil: no
+	// command hears it.
+	hangups func() (heard <-chan struct{}, stop func())
 
 	// started is set when a command's own code begins: an error before that is
 	// one of the command line.
@@ -105,16 +108,25 @@ func isUsage(err error) bool {
 
 // config loads the settings without asking for any of them.
 func (p *program) config(cmd *cobra.Command) (*config.Config, error) {
+	return p.load(cmd, p.readFile)
+}
+
+func (p *program) load(cmd *cobra.Command, readFile func(string) ([]byte, error)) (*config.Config, error) {
 	return config.Load(config.Sources{
 		Flags:     config.GivenFlags(cmd.Flags()),
 		LookupEnv: p.lookupEnv,
-		ReadFile:  p.readFile,
+		ReadFile:  readFile,
 	})
 }
 
 // configFor loads the settings and checks that none is missing for a role.
 func (p *program) configFor(cmd *cobra.Command, role config.Role) (*config.Config, error) {
-	cfg, err := p.config(cmd)
+	return p.configWith(cmd, role, p.readFile)
+}
+
+// configWith is configFor, with files that are read otherwise.
+func (p *program) configWith(cmd *cobra.Command, role config.Role, readFile func(string) ([]byte, error)) (*config.Config, error) {
+	cfg, err := p.load(cmd, readFile)
 	if err != nil {
 		return nil, err
 	}

@@ -18,13 +18,21 @@ func newDelivered(apps []config.App) *prometheus.HistogramVec {
 		// From an idle queue to MAX_AGE, as wxnotify_worker_accepted_to_sent_seconds.
 		Buckets: []float64{.1, .25, .5, 1, 2, 5, 10, 30, 60, 300, 900, 3600, 4 * 3600, 24 * 3600, 72 * 3600},
 	}, []string{"app"})
-	for _, a := range apps {
-		h.WithLabelValues(a.AppID)
-	}
+	startDelivered(h, apps)
 	return h
 }
 
-// noteDelivered takes what worker and callback tell of delivered messages.
+func startDelivered(h *prometheus.HistogramVec, apps []config.App) {
+	for _, a := range apps {
+		h.WithLabelValues(a.AppID)
+	}
+}
+
+// noteDelivered takes what worker and callback tell of delivered messages. Those
+// of an app that is not served any more are not counted.
 func (p *Process) noteDelivered(appID string, after time.Duration) {
+	if _, served := p.settings().App(appID); !served {
+		return
+	}
 	p.delivered.WithLabelValues(appID).Observe(after.Seconds())
 }

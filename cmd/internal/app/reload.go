@@ -127,28 +127,35 @@ func (p *Process) prepareReload(ctx context.Context, load func() (*config.Config
 	if err != nil {
 		return nil, nil, errors.Join(err, endAll(ctx, made))
 	}
-	return func(ctx context.Context) error {
-		var old []*account
-		for id, a := range before.accounts {
-			if accounts[id] != a {
-				a.metrics.unregisterFrom(p.Registry)
-				old = append(old, a)
-			}
+	return func(ctx context.Context) error { return p.takeOver(ctx, next, made, parts) }, restart, nil
+}
+
+// takeOver puts next in force, whose new accounts are made.
+func (p *Process) takeOver(ctx context.Context, next *current, made []*account, parts []func(context.Context) error) error {
+	var old []*account
+	for id, a := range p.now.Load().accounts {
+		if next.accounts[id] == a {
+			continue
 		}
-		for _, a := range made {
-			a.begin(p.Registry)
+		old = append(old, a)
+		a.metrics.unregisterFrom(p.Registry)
+		if next.accounts[id] == nil {
+			p.delivered.DeleteLabelValues(id)
 		}
-		p.now.Store(next)
-		var errs []error
-		for _, part := range parts {
-			errs = append(errs, part(ctx))
-		}
-		// Nobody asks the old ones for a token any more.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), accountTimeout)
-		defer cancel()
-		errs = append(errs, endAll(ctx, old))
-		return errors.Join(errs...)
-	}, restart, nil
+	}
+	for _, a := range made {
+		a.begin(p.Registry)
+	}
+	p.now.Store(next)
+	startDelivered(p.delivered, next.config.Apps)
+	var errs []error
+	for _, part := range parts {
+		errs = append(errs, part(ctx))
+	}
+	// Nobody asks the old ones for a token any more.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), accountTimeout)
+	defer cancel()
+	return errors.Join(append(errs, endAll(ctx, old))...)
 }
 
 // prepareParts lets each part of the process prepare, and returns what they do
