@@ -32,12 +32,12 @@ func newPublished(rdb redis.UniversalClient, interval time.Duration, now func() 
 	return &published{redis: rdb, interval: interval, now: now, at: make(map[string]time.Time)}
 }
 
-// use notes that a queue is in use. The first time asynq's client adds it.
+// use notes that a queue is in use; the first time it is due.
 func (p *published) use(queue string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if _, seen := p.at[queue]; !seen {
-		p.at[queue] = p.now()
+		p.at[queue] = time.Time{}
 	}
 }
 

@@ -45,7 +45,10 @@ type outcome struct {
 
 // queue puts tasks on asynq's queues. It is safe for concurrent use.
 type queue struct {
+	redis       redis.UniversalClient
 	client      *asynq.Client
+	scribe      *scribe
+	ringer      *ringer
 	published   *published
 	circuit     *circuit
 	concurrency int
@@ -54,15 +57,22 @@ type queue struct {
 }
 
 func newQueue(rdb redis.UniversalClient, concurrency int, p *published, c *circuit) *queue {
-	return &queue{client: asynq.NewClientFromRedisClient(rdb), published: p, circuit: c, concurrency: concurrency}
+	return &queue{
+		redis: rdb, client: asynq.NewClientFromRedisClient(rdb), scribe: newScribe(), ringer: newRinger(rdb),
+		published: p, circuit: c, concurrency: concurrency,
+	}
 }
 
-// wait returns when no enqueue is under way. The Redis client's own timeouts
-// bound it.
-func (q *queue) wait() { q.stragglers.Wait() }
+// wait returns when no enqueue and no ring is under way. The Redis client's own
+// timeouts bound it.
+func (q *queue) wait() {
+	q.stragglers.Wait()
+	q.ringer.wait()
+}
 
-// put enqueues every delivery, one command each, several at a time, and replies
-// each. It returns within putTimeout, and at once while the circuit is open. After the first failure it begins no further enqueue.
+// put enqueues every delivery, in blocks of one round trip, several at a time,
+// and replies each. It returns within putTimeout, and at once while the circuit is
+// open. After the first failure it begins no further block.
 func (q *queue) put(ctx context.Context, ds []delivery) []outcome {
 	outcomes := make([]outcome, len(ds))
 	for i := range outcomes {
@@ -129,6 +139,7 @@ type reply struct {
 // goroutine waits for a reader that went away; it is closed after the last.
 func (q *queue) start(ctx context.Context, ds []delivery) <-chan reply {
 	replies := make(chan reply, len(ds))
+	blocks := (len(ds) + blockSize - 1) / blockSize
 	for _, d := range ds {
 		q.published.use(d.queue)
 	}
@@ -138,18 +149,24 @@ func (q *queue) start(ctx context.Context, ds []delivery) <-chan reply {
 		group   sync.WaitGroup
 	)
 	group.Go(func() { q.published.publish(ctx) })
-	for range min(q.concurrency, len(ds)) {
+	for range min(q.concurrency, blocks) {
 		group.Go(func() {
 			for !stopped.Load() {
-				i := int(next.Add(1)) - 1
-				if i >= len(ds) {
+				first := (int(next.Add(1)) - 1) * blockSize
+				if first >= len(ds) {
 					return
 				}
-				o := q.enqueue(ctx, ds[i])
-				if o.err != nil {
-					stopped.Store(true)
+				block := ds[first:min(first+blockSize, len(ds))]
+				outcomes := make([]outcome, len(block))
+				q.enqueueBlock(ctx, block, outcomes)
+				for i, o := range outcomes {
+					if o.err != nil {
+						stopped.Store(true)
+					} else if !o.conflict {
+						q.ringer.ring(block[i].queue)
+					}
+					replies <- reply{first + i, o}
 				}
-				replies <- reply{i, o}
 			}
 		})
 	}
@@ -171,8 +188,9 @@ func (q *queue) enqueue(ctx context.Context, d delivery) outcome {
 	return outcome{err: fmt.Errorf("%w: %w", ErrQueueAway, err)}
 }
 
-// deliver makes the delivery of a row in its generation.
-func deliver(n store.Notification, defaultApp string, mode PayloadMode) (delivery, error) {
+// deliver makes the delivery of a row in its generation; headers are those of a
+// trace, nil for none.
+func deliver(n store.Notification, defaultApp string, mode PayloadMode, headers map[string]string) (delivery, error) {
 	p := task.Payload{ID: n.ID, App: n.App, TemplateID: n.TemplateID}
 	if mode == PayloadFull {
 		p.Page, p.UserID, p.OpenID, p.Data = n.Page, n.UserID, n.OpenID, n.Data
@@ -183,5 +201,5 @@ func deliver(n store.Notification, defaultApp string, mode PayloadMode) (deliver
 		return delivery{}, fmt.Errorf("payload of notification %s: %w", n.ID, err)
 	}
 	name := task.Queue(n.App, defaultApp, n.Priority)
-	return delivery{queue: name, task: task.New(n.ID, n.Generation, name, b)}, nil
+	return delivery{queue: name, task: task.NewTraced(n.ID, n.Generation, name, b, headers)}, nil
 }

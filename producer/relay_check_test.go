@@ -227,6 +227,7 @@ func TestTheCheckOnlyReads(t *testing.T) {
 		if _, err := r.handOver(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+		r.queue.wait() // for the ring
 		rdb.ConfigResetStat(t.Context())
 		if err := r.checkSome(t.Context()); err != nil {
 			t.Fatal(err)

@@ -23,7 +23,7 @@ func TestFailedAcknowledgementIsReplayed(t *testing.T) {
 	var failed atomic.Bool
 	r.edit = func(c *Config) {
 		c.ServerRedis.AddHook(hook{func(_ context.Context, cmd redis.Cmder, redis func() error) error {
-			if scriptOf(cmd) == doneScript && failed.CompareAndSwap(false, true) {
+			if script, _ := scriptOf(cmd); script == doneScript && failed.CompareAndSwap(false, true) {
 				return errBroken
 			}
 			return redis()

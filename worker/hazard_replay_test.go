@@ -67,7 +67,7 @@ func TestCrashBeforeTheArchiveWriteSendsNothing(t *testing.T) {
 	var refused atomic.Int64
 	r.edit = func(c *Config) {
 		c.ServerRedis.AddHook(hook{func(_ context.Context, cmd redis.Cmder, redis func() error) error {
-			if scriptOf(cmd) == archiveScript {
+			if script, _ := scriptOf(cmd); script == archiveScript {
 				refused.Add(1)
 				return errBroken
 			}

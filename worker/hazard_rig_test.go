@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -174,37 +173,6 @@ func reset(c net.Conn) {
 		_ = tcp.SetLinger(0)
 	}
 	_ = c.Close()
-}
-
-// scriptName is which of asynq's scripts runs.
-type scriptName int
-
-const (
-	otherScript scriptName = iota
-	dequeueScript
-	doneScript
-	retryScript
-	archiveScript
-)
-
-// scriptOf tells a script by the keys it touches.
-func scriptOf(cmd redis.Cmder) scriptName {
-	args := cmd.Args()
-	if !strings.HasPrefix(cmd.Name(), "eval") || len(args) < 7 {
-		return otherScript
-	}
-	key := func(i int) string { s, _ := args[3+i].(string); return s }
-	switch {
-	case strings.HasSuffix(key(0), ":pending") && strings.HasSuffix(key(1), ":paused"):
-		return dequeueScript
-	case strings.HasSuffix(key(0), ":active") && strings.HasSuffix(key(1), ":lease") && strings.Contains(key(2), ":t:"):
-		return doneScript
-	case strings.Contains(key(0), ":t:") && strings.HasSuffix(key(3), ":retry"):
-		return retryScript
-	case strings.Contains(key(0), ":t:") && strings.HasSuffix(key(3), ":archived"):
-		return archiveScript
-	}
-	return otherScript
 }
 
 // hook sees the commands of one client; do answers each instead of Redis.

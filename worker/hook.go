@@ -11,7 +11,8 @@ import (
 )
 
 // serverHook repairs two faults of asynq v0.26 on the client of its servers,
-// and on no other client.
+// and on no other client, and saves round trips: it answers dequeues through the
+// intake of their queue, and sends acknowledgements in blocks.
 //
 // First, asynq replays a failed acknowledgement with the context of the first
 // try, which is cancelled by then, so every replay fails and the finished task
@@ -25,6 +26,8 @@ import (
 type serverHook struct {
 	// failPause is the least time a failed script takes.
 	failPause time.Duration
+	intakes   *intakes
+	acks      *acks // nil: one by one
 }
 
 const (
@@ -51,12 +54,83 @@ func (h serverHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 			defer cancel()
 			ctx = fresh
 		}
-		err := next(ctx, cmd)
+		err := h.run(ctx, cmd, next)
 		if troubled(err) {
 			h.wait(ctx)
 		}
 		return err
 	}
+}
+
+func (h serverHook) run(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
+	script, pending := scriptOf(cmd)
+	switch script {
+	case dequeueScript:
+		in := h.intakes.of(pending)
+		if c, ok := cmd.(*redis.Cmd); in != nil && ok {
+			return in.ask(ctx, c, func() error { return next(ctx, cmd) })
+		}
+	case forwardScript:
+		err := next(ctx, cmd)
+		if c, ok := cmd.(*redis.Cmd); ok {
+			if moved, _ := c.Int(); moved > 0 {
+				h.intakes.ring(pending)
+			}
+		}
+		return err
+	case doneScript:
+		if h.acks != nil && ctx.Err() == nil {
+			return h.acks.do(cmd)
+		}
+	case otherScript, retryScript, archiveScript:
+	}
+	return next(ctx, cmd)
+}
+
+// scriptName is one of asynq's scripts.
+type scriptName int
+
+const (
+	otherScript   scriptName = iota
+	dequeueScript            // takes a task
+	forwardScript            // makes tasks pending whose time has come
+	doneScript               // acknowledges a task
+	retryScript
+	archiveScript
+)
+
+// scriptOf tells a script of asynq by the keys it touches. pending is the pending
+// list of a dequeue or a forward.
+func scriptOf(cmd redis.Cmder) (name scriptName, pending string) {
+	keys := scriptKeys(cmd)
+	if len(keys) < 2 {
+		return otherScript, ""
+	}
+	key := func(i int) string { s, _ := keys[min(i, len(keys)-1)].(string); return s }
+	switch {
+	case strings.HasSuffix(key(0), ":pending") && strings.HasSuffix(key(1), ":paused"):
+		return dequeueScript, key(0)
+	case strings.HasSuffix(key(1), ":pending") && (strings.HasSuffix(key(0), ":scheduled") || strings.HasSuffix(key(0), ":retry")):
+		return forwardScript, key(1)
+	case strings.HasSuffix(key(0), ":active") && strings.HasSuffix(key(1), ":lease") && strings.Contains(key(2), ":t:"):
+		return doneScript, ""
+	case strings.Contains(key(0), ":t:") && strings.HasSuffix(key(3), ":retry"):
+		return retryScript, ""
+	case strings.Contains(key(0), ":t:") && strings.HasSuffix(key(3), ":archived"):
+		return archiveScript, ""
+	}
+	return otherScript, ""
+}
+
+// scriptKeys are the keys of EVALSHA or EVAL: after the name and the script come
+// their number and they.
+func scriptKeys(cmd redis.Cmder) []any {
+	args := cmd.Args()
+	if !strings.HasPrefix(cmd.Name(), "eval") || len(args) < 3 {
+		return nil
+	}
+	n, _ := args[2].(int)
+	return args[3:min(3+max(n, 0), len(args))]
 }
 
 // ordinary are the answers of asynq's scripts that say something about a task,

@@ -35,13 +35,17 @@ type delivery struct {
 
 // process is the handler of one queue.
 func (s *server) process(ctx context.Context, t *asynq.Task) (err error) {
+	s.busy.Add(1)
+	defer s.busy.Add(-1)
+	ctx, span := s.startProcess(ctx, t)
+	defer func() { endProcess(span, err) }()
 	taskID, _ := asynq.GetTaskID(ctx)
 	if _, _, ours := task.ParseID(taskID); !ours {
 		defer s.w.running.enter(task.RawID(s.queue, taskID))()
 	}
 	defer func() {
 		if r := recover(); r != nil {
-			s.w.cfg.Logger.Error("panic in a delivery", zap.String("task_id", taskID),
+			s.w.cfg.Logger.Error("panic in a delivery", zap.String("task_id", taskID), traceID(ctx),
 				zap.String("panic", fmt.Sprintf("%T", r)), zap.ByteString("stack", debug.Stack()))
 			err = errPanic
 		}
@@ -64,9 +68,11 @@ func (d *delivery) open() (store.Look, error) {
 	id, generation, ours := task.ParseID(d.taskID)
 	if !ours {
 		d.raw, d.id, d.generation = true, task.RawID(d.s.queue, d.taskID), 1
+		d.describe()
 		return d.adopt()
 	}
 	d.id, d.generation = id, generation
+	d.describe()
 	look, err := d.s.w.looker.look(d.ctx, id)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
@@ -134,6 +140,8 @@ func (d *delivery) judge(app *app, look store.Look) (answer error, over bool) {
 		return d.kill(store.ReasonUnknownApp, store.ClassFault), true
 	case !app.allowed(look):
 		return d.move(store.Move{State: store.Cancelled, Reason: store.ReasonOnlyTo}), true
+	case app.quiet(look) > 0:
+		return d.move(store.Move{State: store.Retrying, Reason: store.ReasonQuietHours, Delay: app.quiet(look), Requeue: true}), true
 	case look.Paused != "":
 		return d.move(store.Move{State: store.Waiting, Reason: store.ReasonTemplatePaused}), true
 	case look.Address == "":
@@ -207,7 +215,7 @@ func (d *delivery) attempt(app *app, look store.Look) (next *store.Look, answer 
 		return nil, d.later(time.Second, "the worker stops")
 	}
 
-	c, answer := d.claim(look)
+	c, answer := d.claim(app, look)
 	if c == nil {
 		return nil, answer
 	}
@@ -294,7 +302,10 @@ func (d *delivery) settle(n store.Look, p plan) (next *store.Look, answer error)
 	if s.State == store.Retrying && !p.again && (d.raw || s.Delay >= relayFrom) {
 		s.Requeue = true
 	}
-	settled, err := w.committer.settle(s)
+	ctx, span := w.tracer.Start(d.ctx, spanSettle)
+	settled, err := w.committer.settle(ctx, s)
+	fail(span, err, "the answer was not written")
+	span.End()
 	log := d.log().With(zap.String("template_id", n.TemplateID), zap.Int("attempt", n.Seq),
 		zap.String("kind", s.Attempt.Outcome), zap.Int("errcode", s.Attempt.Errcode))
 	switch {
@@ -309,6 +320,7 @@ func (d *delivery) settle(n store.Look, p plan) (next *store.Look, answer error)
 		s = judged(s, settled)
 	}
 	p.log(log, s)
+	d.describeSettled(s)
 	w.metrics.settled(n, s)
 	if settled.Delivered > 0 && w.cfg.Delivered != nil {
 		w.cfg.Delivered(n.App, settled.Delivered)
@@ -368,7 +380,7 @@ func (d *delivery) lastTry() bool {
 // changed meanwhile, whoever changed it is responsible for it.
 func (d *delivery) move(m store.Move) error {
 	m.ID, m.Generation = d.id, d.generation
-	ok, err := d.s.w.committer.move(m)
+	ok, err := d.s.w.committer.move(d.ctx, m)
 	if err != nil {
 		d.log().Error("row not moved", zap.String("to", string(m.State)), zap.Error(err))
 		return &handBackError{after: 30 * time.Second, why: "the store refused a change"}
@@ -438,7 +450,7 @@ func (d *delivery) deadAgain(look store.Look) error {
 	if err != nil || !isMarker(info.LastErr, look.Notification) {
 		return deathOf(look.Notification)
 	}
-	ok, err := d.s.w.committer.move(store.Move{ID: d.id, Generation: look.Generation, State: store.Queued, Replay: true, MaxAge: d.s.w.cfg.MaxAge})
+	ok, err := d.s.w.committer.move(d.ctx, store.Move{ID: d.id, Generation: look.Generation, State: store.Queued, Replay: true, MaxAge: d.s.w.cfg.MaxAge})
 	if err != nil || !ok {
 		return deathOf(look.Notification)
 	}

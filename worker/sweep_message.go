@@ -18,6 +18,7 @@ const markerStart = "dead "
 
 // message is what asynq stores about a task, as far as a sweep looks at it.
 type message struct {
+	id       string
 	taskType string
 	payload  []byte
 	lastErr  string
@@ -47,7 +48,7 @@ func decodeMessage(b []byte) (message, error) {
 	}
 	get := func(name protoreflect.Name) protoreflect.Value { return m.Get(typ.Descriptor().Fields().ByName(name)) }
 	return message{
-		taskType: get("type").String(), payload: get("payload").Bytes(), lastErr: get("error_msg").String(),
+		id: get("id").String(), taskType: get("type").String(), payload: get("payload").Bytes(), lastErr: get("error_msg").String(),
 		retry: get("retry").Int(), retried: get("retried").Int(), deadline: get("deadline").Int(),
 	}, nil
 }
