@@ -26,7 +26,7 @@ func (c *claim) age() time.Duration {
 
 // claim returns nil and an answer when there is nothing to go on with. When the
 // result is not nil the caller must call sends.Done.
-func (d *delivery) claim(look store.Look) (*claim, error) {
+func (d *delivery) claim(app *app, look store.Look) (*claim, error) {
 	w := d.s.w
 	w.sends.Add(1)
 	c := &claim{owner: uuid.New(), asked: time.Now()}
@@ -44,9 +44,10 @@ func (d *delivery) claim(look store.Look) (*claim, error) {
 	if !c.ok {
 		return c, nil
 	}
-	if c.look.Address != look.Address || c.age() > leaseMargin {
-		// The user was bound anew, so another openid's slot is needed; or the
-		// commit took so long that the lease might end before the answer.
+	if c.look.Address != look.Address || c.age() > leaseMargin || app.quiet(c.look) > 0 {
+		// The user was bound anew, so another openid's slot is needed; the commit
+		// took so long that the lease might end before the answer; or quiet hours
+		// have begun since the look, and the next look puts it off.
 		ok, err := w.committer.release(store.Release{ID: d.id, Seq: c.look.Seq, Owner: c.owner, Requeue: d.raw})
 		w.sends.Done()
 		if err != nil || !ok {

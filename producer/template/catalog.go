@@ -153,7 +153,7 @@ func (c *Catalog) addEntry(e Entry) {
 // finish fills in what follows from the rest.
 func (c *Catalog) finish(s *shelf, t *Template) {
 	t.Policy = t.Policy.filled(t.Kind)
-	t.Quiet, _ = t.Policy.QuietHours.Hours() // checked with the entries
+	t.Quiet = t.Policy.QuietHours.Hours()
 	t.index()
 	if t.Page = strings.TrimLeft(t.Page, "/"); t.Page != "" {
 		t.pages = pageMatcher(t.Page)

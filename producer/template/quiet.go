@@ -29,9 +29,16 @@ const (
 // IsZero reports whether there are no quiet hours.
 func (q QuietHours) IsZero() bool { return q == QuietHours{} }
 
-// Hours are the quiet hours as they are kept. The error is that of
-// [store.NewQuietHours]; entries that passed [CheckEntries] have none.
-func (q QuietHours) Hours() (store.QuietHours, error) {
+// Hours are the quiet hours of an entry that passed [CheckEntries].
+func (q QuietHours) Hours() store.QuietHours {
+	hours, err := q.hours()
+	if err != nil {
+		return store.QuietHours{}
+	}
+	return hours
+}
+
+func (q QuietHours) hours() (store.QuietHours, error) {
 	if q.IsZero() {
 		return store.QuietHours{}, nil
 	}
@@ -53,7 +60,7 @@ func (q QuietHours) filled() QuietHours {
 }
 
 func (q QuietHours) check(add func(at, format string, args ...any)) {
-	_, err := q.Hours()
+	_, err := q.hours()
 	for _, fault := range []struct {
 		err          error
 		at, key, say string

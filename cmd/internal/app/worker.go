@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/wxnotify/wxnotify/cmd/internal/config"
+	"github.com/wxnotify/wxnotify/store"
 	"github.com/wxnotify/wxnotify/worker"
 	"github.com/wxnotify/wxnotify/worker/wechat"
 )
@@ -14,7 +15,7 @@ func (p *Process) startWeChat(context.Context) (err error) {
 	cfg := p.settings()
 	p.wechat, err = wechat.New(wechat.Config{
 		BaseURL: cfg.APIBaseURL, MaxConns: cfg.Concurrency, Timeout: cfg.SendTimeout,
-		Logger: p.parts.Logger, Registerer: p.Registry,
+		Logger: p.parts.Logger, Registerer: p.Registry, TracerProvider: p.parts.TracerProvider,
 	})
 	if err != nil {
 		return err
@@ -38,7 +39,8 @@ func (p *Process) startWorker(ctx context.Context) (err error) {
 		Apps: workerApps(p.now.Load(), p.countedTemplates(ctx, cfg)), DefaultApp: p.defaultApp(), Store: p.parts.Store, Sender: p.wechat,
 		Redis: p.shared, ServerRedis: p.client(serverTuning()),
 		Concurrency: cfg.Concurrency, SendTimeout: cfg.SendTimeout, InDoubtWait: cfg.InDoubtWait,
-		MaxAttempts: cfg.MaxAttempts, MaxAge: cfg.MaxAge, Logger: p.parts.Logger, Registerer: p.Registry, Delivered: p.noteDelivered,
+		MaxAttempts: cfg.MaxAttempts, MaxAge: cfg.MaxAge, Logger: p.parts.Logger, Registerer: p.Registry,
+		TracerProvider: p.parts.TracerProvider, Delivered: p.noteDelivered,
 	})
 	if err != nil {
 		return err
@@ -50,11 +52,20 @@ func (p *Process) startWorker(ctx context.Context) (err error) {
 // workerApps are the apps as a worker serves them.
 func workerApps(now *current, counted map[string][]string) []worker.App {
 	apps := make([]worker.App, 0, len(now.config.Apps))
+	quiet := map[string]map[string]store.QuietHours{}
+	for _, e := range now.config.Templates {
+		if hours := e.Policy.QuietHours.Hours(); !hours.IsZero() {
+			if quiet[e.App] == nil {
+				quiet[e.App] = map[string]store.QuietHours{}
+			}
+			quiet[e.App][e.TemplateID] = hours
+		}
+	}
 	for _, a := range now.config.Apps {
 		apps = append(apps, worker.App{
 			ID: a.AppID, Tokens: now.accounts[a.AppID].tokens, MaxSendRate: a.MaxSendRate,
 			MiniprogramState: string(a.MiniprogramState), Lang: string(a.Lang), OnlyTo: a.OnlyTo,
-			Templates: counted[a.AppID],
+			Templates: counted[a.AppID], QuietHours: quiet[a.AppID],
 		})
 	}
 	return apps
