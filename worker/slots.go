@@ -21,6 +21,8 @@ type slots struct {
 	free  int
 	part  int // what is set aside for each app that is served
 	apps  map[string]*appSlots
+	// divided: serve has told which apps there are; until then all may come.
+	divided bool
 }
 
 type appSlots struct {
@@ -63,7 +65,7 @@ func (s *slots) serve(apps []string) {
 	for _, id := range apps {
 		s.app(id).served = true
 	}
-	s.part = 0
+	s.divided, s.part = true, 0
 	if len(apps) > 1 {
 		s.part = s.total / 2 / len(apps)
 	}
@@ -81,15 +83,15 @@ func (s *slots) app(id string) *appSlots {
 }
 
 // may reports whether the app may have one more slot: of its own part, or of what
-// nothing is set aside of.
+// is set aside for nobody. One that is not served any more gets none.
 func (s *slots) may(a *appSlots) bool {
-	if s.free == 0 {
+	switch {
+	case s.free == 0 || s.divided && !a.served:
 		return false
-	}
-	if a.served && a.inUse < s.part {
+	case a.inUse < s.part:
 		return true
 	}
-	aside := 0 // free slots that are kept for others, or will be
+	aside := 0
 	for _, other := range s.apps {
 		if other.served {
 			aside += max(s.part-other.inUse, 0)

@@ -170,3 +170,85 @@ func TestKeyedLock(t *testing.T) {
 		t.Errorf("%d keys are kept after their last holder", len(l.held))
 	}
 }
+
+// take takes slots for an app until it would have to wait, and returns how many
+// it got and what gives one back.
+func take(t *testing.T, s *slots, app string) (n int, release func()) {
+	t.Helper()
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	for {
+		r, err := s.acquire(over, app, store.Default)
+		if err != nil {
+			return n, release
+		}
+		n, release = n+1, r
+	}
+}
+
+func TestSlotsKeepAPartForEveryApp(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		total int
+		apps  []string
+		want  []int // what each gets that takes all it may, one after the other
+	}{
+		{"an app alone", 20, []string{"a"}, []int{20}},
+		{"two apps", 20, []string{"a", "b"}, []int{15, 5}},
+		{"four apps", 40, []string{"a", "b", "c", "d"}, []int{25, 5, 5, 5}},
+		{"fewer slots than apps", 2, []string{"a", "b", "c"}, []int{2, 0, 0}},
+	} {
+		s := newSlots(tt.total)
+		s.serve(tt.apps)
+		for i, app := range tt.apps {
+			if got, _ := take(t, s, app); got != tt.want[i] {
+				t.Errorf("%s: %s gets %d slots, want %d", tt.name, app, got, tt.want[i])
+			}
+		}
+		if s.free != 0 {
+			t.Errorf("%s: %d slots are free", tt.name, s.free)
+		}
+	}
+}
+
+// With other apps the parts are others; an app that is gone gets nothing any
+// more, and what it holds is the others' once it is given back.
+func TestSlotsFollowTheApps(t *testing.T) {
+	t.Parallel()
+	s := newSlots(8)
+	s.serve([]string{"a"})
+	if got, _ := take(t, s, "a"); got != 8 {
+		t.Fatalf("alone it gets %d slots, want all", got)
+	}
+	s.serve([]string{"a", "b"}) // two for each from now on
+	got := make(chan string, 1)
+	queueUp(t, s, "a", store.Default, 1, got)
+	holdB := make(chan func(), 1)
+	go func() {
+		release, err := s.acquire(context.Background(), "b", store.Default)
+		if err == nil {
+			holdB <- release
+		}
+	}()
+	eventually(t, "the new app waits", func() bool { return waiting(s, "b", store.Default) == 1 })
+	s.release(s.apps["a"])
+	releaseB := <-holdB // before the one that waited longer
+	s.release(s.apps["a"])
+	select {
+	case who := <-got:
+		t.Errorf("%s got the other's part", who)
+	default:
+	}
+	s.release(s.apps["a"])
+	<-got
+	releaseB()
+
+	s.serve([]string{"b"})
+	if n, _ := take(t, s, "a"); n != 0 {
+		t.Errorf("an app that is gone gets %d slots", n)
+	}
+	if n, _ := take(t, s, "b"); n != 3 {
+		t.Errorf("the other gets %d slots, want the 3 that are free", n)
+	}
+}
