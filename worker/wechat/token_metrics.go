@@ -12,6 +12,7 @@ const (
 type tokenMetrics struct {
 	obtained     map[origin]prometheus.Counter
 	fallbacks    map[string]prometheus.Counter
+	failed       map[Kind]prometheus.Counter
 	refused      prometheus.Counter
 	same         prometheus.Counter
 	cacheErrors  prometheus.Counter
@@ -28,9 +29,11 @@ func newTokenMetrics(reg prometheus.Registerer, t *Tokens) (*tokenMetrics, error
 	}
 	obtained := vec("wxnotify_wechat_token_obtained_total", "Tokens taken into use, by where they came from.", "origin")
 	fallbacks := vec("wxnotify_wechat_token_fallbacks_total", "Looks at the foreign key that found no usable token, by reason.", "reason")
+	failed := vec("wxnotify_wechat_token_fetch_failures_total", "Fetches of a token that failed, by the kind of the answer.", "kind")
 	m := &tokenMetrics{
 		obtained:     make(map[origin]prometheus.Counter),
 		fallbacks:    make(map[string]prometheus.Counter),
+		failed:       make(map[Kind]prometheus.Counter),
 		refused:      counter("wxnotify_wechat_token_refused_total", "Tokens that WeChat refused."),
 		same:         counter("wxnotify_wechat_token_same_total", "Fetches that returned the token WeChat had just refused."),
 		cacheErrors:  counter("wxnotify_wechat_token_cache_errors_total", "Failed operations on the shared token cache."),
@@ -41,6 +44,9 @@ func newTokenMetrics(reg prometheus.Registerer, t *Tokens) (*tokenMetrics, error
 	}
 	for _, why := range []string{fallbackEmpty, fallbackRefused, fallbackUnreadable} {
 		m.fallbacks[why] = fallbacks.WithLabelValues(why)
+	}
+	for _, k := range Kinds {
+		m.failed[k] = failed.WithLabelValues(k.String())
 	}
 	left := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "wxnotify_wechat_token_left_seconds", Help: "How long the held token still lives; 0 when none is held.", ConstLabels: app,
@@ -64,5 +70,5 @@ func newTokenMetrics(reg prometheus.Registerer, t *Tokens) (*tokenMetrics, error
 		}
 		return now.Sub(t.held.obtained).Seconds()
 	})
-	return m, register(reg, obtained, fallbacks, m.refused, m.same, m.cacheErrors, m.mirrorErrors, left, age)
+	return m, register(reg, obtained, fallbacks, failed, m.refused, m.same, m.cacheErrors, m.mirrorErrors, left, age)
 }

@@ -198,6 +198,7 @@ func (t *Tokens) fetchFailed(callErr error) *Error {
 	t.failures++
 	t.nextFetch = t.now().Add(pause)
 	t.mu.Unlock()
+	t.metrics.failed[e.Kind].Inc()
 	t.log.Warn("token fetch failed", zap.Stringer("kind", e.Kind), zap.Int("errcode", e.Code), zap.Error(e))
 	return e
 }

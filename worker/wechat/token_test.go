@@ -312,6 +312,10 @@ func TestFetchFailures(t *testing.T) {
 	if got := p.State(); got.Err == nil || got.Origin != "" || !got.ExpiresAt.IsZero() || got.FailedAt.IsZero() {
 		t.Errorf("got state %+v, want a failure and no token", got)
 	}
+	failed := counters(t, p.reg, "wxnotify_wechat_token_fetch_failures_total")
+	if of := failed[testApp.AppID+" account"]; of != 6 || len(failed) != len(Kinds) {
+		t.Errorf("counted %v", failed)
+	}
 	s.set(func() { s.fail = "" })
 	now.advance(maxRest)
 	p.token(t)
