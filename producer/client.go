@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/wxnotify/wxnotify/store"
 	"github.com/wxnotify/wxnotify/worker/task"
@@ -33,6 +34,7 @@ type core struct {
 	queue   *queue   // nil without Redis
 	inserts *inserts // nil without a store
 	metrics clientMetrics
+	tracer  trace.Tracer
 
 	mu     sync.RWMutex // held for reading by every call, for writing by Close
 	closed bool
@@ -49,9 +51,10 @@ func New(config Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("producer: register metrics: %w", err)
 	}
-	c := &Client{core: &core{config: config, metrics: metrics}, producer: config.Producer}
+	tracer := config.TracerProvider.Tracer(tracerName)
+	c := &Client{core: &core{config: config, metrics: metrics, tracer: tracer}, producer: config.Producer}
 	if config.Store != nil {
-		c.inserts = &inserts{store: config.Store}
+		c.inserts = &inserts{store: config.Store, tracer: tracer}
 	}
 	if config.Redis != nil {
 		c.queue = newQueue(config.Redis, config.Concurrency,
@@ -119,6 +122,17 @@ func (c *Client) SendBatch(ctx context.Context, ns []Notification) ([]Result, er
 	if c.closed {
 		return nil, ErrClosed
 	}
+	ctx, span := c.tracer.Start(ctx, spanAccept, producerSpan...)
+	defer span.End()
+	results, err := c.sendBatch(ctx, ns)
+	if span.IsRecording() {
+		describeAccept(span, results, err)
+	}
+	return results, err
+}
+
+// sendBatch is SendBatch of a client that is open.
+func (c *Client) sendBatch(ctx context.Context, ns []Notification) ([]Result, error) {
 	results := make([]Result, len(ns))
 	items := make([]item, 0, len(ns))
 	now := c.config.now()
@@ -328,8 +342,9 @@ func (c *Client) enqueueRows(ctx context.Context, rows []store.Notification) []e
 	errs := make([]error, len(rows))
 	ds := make([]delivery, 0, len(rows))
 	places := make([]int, 0, len(rows)) // of the deliveries in rows
+	headers := task.TraceHeaders(ctx, len(rows) == 1)
 	for i, n := range rows {
-		d, err := deliver(n, c.config.DefaultApp, c.config.Payload)
+		d, err := deliver(n, c.config.DefaultApp, c.config.Payload, headers)
 		if err != nil {
 			errs[i] = fmt.Errorf("%w: %w", ErrQueueAway, err)
 			continue

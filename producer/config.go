@@ -9,6 +9,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/store"
@@ -80,6 +82,9 @@ type Config struct {
 	Logger *zap.Logger
 	// Registerer gets the metrics. Default: they are not registered.
 	Registerer prometheus.Registerer
+	// TracerProvider gets the spans. Tasks carry the trace that they were accepted
+	// under. Default: OpenTelemetry's global one.
+	TracerProvider trace.TracerProvider
 
 	now             func() time.Time // Default: time.Now
 	publishInterval time.Duration    // Default: publishInterval
@@ -108,6 +113,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()
+	}
+	if c.TracerProvider == nil {
+		c.TracerProvider = otel.GetTracerProvider()
 	}
 	if c.now == nil {
 		c.now = time.Now

@@ -7,7 +7,10 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/wxnotify/wxnotify/store"
+	"github.com/wxnotify/wxnotify/worker/task"
 )
 
 const (
@@ -28,7 +31,8 @@ const (
 //
 // It is a Store, safe for concurrent use.
 type inserts struct {
-	store Store
+	store  Store
+	tracer trace.Tracer
 
 	mu      sync.Mutex
 	busy    bool
@@ -39,6 +43,7 @@ type inserts struct {
 // insertCall is a call of Insert that shares.
 type insertCall struct {
 	batch []store.Acceptance
+	span  trace.Span    // under which the caller waits
 	done  chan struct{} // closed when the answer is there
 	ins   []store.Inserted
 	err   error
@@ -48,9 +53,13 @@ type insertCall struct {
 // same, which is what store.ErrUnavailable says.
 func (s *inserts) Insert(ctx context.Context, batch []store.Acceptance) ([]store.Inserted, error) {
 	if len(batch) > insertShared {
-		return s.store.Insert(ctx, batch)
+		ctx, span := s.tracer.Start(ctx, spanInsert, clientSpan...)
+		defer span.End()
+		ins, err := s.store.Insert(ctx, batch)
+		describeInsert(span, len(batch), err)
+		return ins, err
 	}
-	call := &insertCall{batch: batch, done: make(chan struct{})}
+	call := &insertCall{batch: batch, span: trace.SpanFromContext(ctx), done: make(chan struct{})}
 	s.mu.Lock()
 	s.waiting = append(s.waiting, call)
 	if !s.busy {
@@ -109,10 +118,13 @@ func (s *inserts) insert(calls []*insertCall) {
 	for _, c := range calls {
 		rows = append(rows, c.batch...)
 	}
+	ctx, span := task.StartShared(ctx, s.tracer, spanInsert, spansOf(calls), clientSpan...)
+	defer span.End()
 	inserted, err := s.store.Insert(ctx, rows)
 	if err == nil && len(inserted) != len(rows) {
 		err = fmt.Errorf("the store answered %d of %d", len(inserted), len(rows))
 	}
+	describeInsert(span, len(rows), err)
 	switch {
 	case err == nil:
 		for _, c := range calls {

@@ -148,7 +148,7 @@ func TestPayloadModes(t *testing.T) {
 		ID: uuid.Must(uuid.NewV7()), App: "wx1", Generation: 3, Priority: store.Low,
 		TemplateID: "TMPL-1", Page: "p?q=1", UserID: "u-1001", Data: map[string]string{"thing1": "hello"}, Lang: "en_US",
 	}
-	d, err := deliver(row, "", PayloadID)
+	d, err := deliver(row, "", PayloadID, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +160,7 @@ func TestPayloadModes(t *testing.T) {
 	if !strings.Contains(string(d.task.Payload()), row.ID.String()) {
 		t.Errorf("payload %s lacks the id", d.task.Payload())
 	}
-	if d, err = deliver(row, "", PayloadFull); err != nil {
+	if d, err = deliver(row, "", PayloadFull, nil); err != nil {
 		t.Fatal(err)
 	}
 	got, err := task.Parse(d.task.Payload())

@@ -24,6 +24,7 @@ func (c *Client) acceptRaw(ctx context.Context, page []item, results []Result) e
 	now := c.config.now()
 	ds := make([]delivery, len(page))
 	ids := make([]uuid.UUID, len(page))
+	headers := task.TraceHeaders(ctx, len(page) == 1)
 	for k, it := range page {
 		n := it.n
 		taskID := "raw-" + uuid.NewString()
@@ -37,7 +38,7 @@ func (c *Client) acceptRaw(ctx context.Context, page []item, results []Result) e
 		if err != nil {
 			return fmt.Errorf("payload: %w", err)
 		}
-		ds[k] = delivery{queue: name, task: asynq.NewTask(task.Type, b, asynq.TaskID(taskID), asynq.Queue(name),
+		ds[k] = delivery{queue: name, task: asynq.NewTaskWithHeaders(task.Type, b, headers, asynq.TaskID(taskID), asynq.Queue(name),
 			asynq.MaxRetry(task.MaxRetry), asynq.Timeout(task.Timeout))}
 		if n.later(now) {
 			at, _ := n.Begins(now)

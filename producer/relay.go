@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // Relay carries notifications from the store to the queue, and moves on those
@@ -19,6 +20,7 @@ import (
 type Relay struct {
 	config  RelayConfig
 	metrics relayMetrics
+	tracer  trace.Tracer
 	queue   *queue
 	wake    chan struct{}
 
@@ -64,6 +66,7 @@ func NewRelay(config RelayConfig) (*Relay, error) {
 	return &Relay{
 		config:  config,
 		metrics: metrics,
+		tracer:  config.TracerProvider.Tracer(tracerName),
 		// No circuit: the loop backs off by itself.
 		queue:      newQueue(config.Redis, config.Concurrency, newPublished(config.Redis, publishInterval, time.Now), nil),
 		wake:       make(chan struct{}, 1),

@@ -9,6 +9,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/store"
@@ -102,6 +104,10 @@ type RelayConfig struct {
 	Logger *zap.Logger
 	// Registerer gets the metrics. Default: they are not registered.
 	Registerer prometheus.Registerer
+	// TracerProvider gets the spans. A row does not know the trace that it was
+	// accepted under: the tasks that Relay makes carry that of the hand-over.
+	// Default: OpenTelemetry's global one.
+	TracerProvider trace.TracerProvider
 }
 
 func (c RelayConfig) withDefaults() RelayConfig {
@@ -119,6 +125,9 @@ func (c RelayConfig) withDefaults() RelayConfig {
 	}
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()
+	}
+	if c.TracerProvider == nil {
+		c.TracerProvider = otel.GetTracerProvider()
 	}
 	return c
 }

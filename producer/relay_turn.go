@@ -5,9 +5,11 @@ import (
 	"errors"
 	"time"
 
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/store"
+	"github.com/wxnotify/wxnotify/worker/task"
 )
 
 // The bounds of a turn. A turn ends after them even when more is to do, so that
@@ -154,10 +156,13 @@ func (r *Relay) handOver(ctx context.Context) (full bool, err error) {
 
 // put enqueues a page and returns those that are on the queue.
 func (r *Relay) put(ctx context.Context, page []store.Handover) (put []store.Handover, err error) {
+	ctx, span := r.tracer.Start(ctx, spanHandOver, producerSpan...)
+	defer span.End()
+	headers := task.TraceHeaders(ctx, len(page) == 1)
 	ds := make([]delivery, 0, len(page))
 	sent := make([]store.Handover, 0, len(page))
 	for _, h := range page {
-		d, err := deliver(h.Notification, r.config.DefaultApp, r.config.Payload)
+		d, err := deliver(h.Notification, r.config.DefaultApp, r.config.Payload, headers)
 		if err != nil {
 			r.config.Logger.Error("task cannot be made", zap.Stringer("notification_id", h.ID), zap.Error(err))
 			continue
@@ -176,6 +181,10 @@ func (r *Relay) put(ctx context.Context, page []store.Handover) (put []store.Han
 			r.metrics.conflicts.Inc()
 		}
 		put = append(put, sent[i])
+	}
+	if span.IsRecording() {
+		span.SetAttributes(semconv.MessagingBatchMessageCount(len(page)))
+		fail(span, err)
 	}
 	return put, err
 }

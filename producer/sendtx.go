@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+	"go.opentelemetry.io/otel/attribute"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 
 	"github.com/wxnotify/wxnotify/store"
 )
@@ -44,6 +46,18 @@ func (c *Client) SendTx(ctx context.Context, tx pgx.Tx, ns ...Notification) ([]A
 	if !ok {
 		return nil, ErrNoTx
 	}
+	ctx, span := c.tracer.Start(ctx, spanAccept, producerSpan...)
+	defer span.End()
+	accepted, err := c.sendTx(ctx, txs, tx, ns)
+	if span.IsRecording() {
+		span.SetAttributes(semconv.MessagingBatchMessageCount(len(ns)), attribute.Int("wxnotify.accepted", len(accepted)))
+		fail(span, err)
+	}
+	return accepted, err
+}
+
+// sendTx is SendTx of a client that is open and whose store can do it.
+func (c *Client) sendTx(ctx context.Context, txs TxStore, tx pgx.Tx, ns []Notification) ([]Accepted, error) {
 	batch, err := c.checkAll(ns)
 	if err != nil {
 		return nil, err

@@ -30,7 +30,10 @@ func (d *delivery) claim(app *app, look store.Look) (*claim, error) {
 	w := d.s.w
 	w.sends.Add(1)
 	c := &claim{owner: uuid.New(), asked: time.Now()}
-	res, err := w.committer.claim(store.Claim{ID: d.id, Generation: d.generation, Owner: c.owner, Lease: w.cfg.SendTimeout + 2*leaseMargin})
+	ctx, span := w.tracer.Start(d.ctx, spanClaim)
+	res, err := w.committer.claim(ctx, store.Claim{ID: d.id, Generation: d.generation, Owner: c.owner, Lease: w.cfg.SendTimeout + 2*leaseMargin})
+	fail(span, err, "the claim failed")
+	span.End()
 	switch {
 	case err != nil:
 		w.sends.Done()
@@ -48,7 +51,7 @@ func (d *delivery) claim(app *app, look store.Look) (*claim, error) {
 		// The user was bound anew, so another openid's slot is needed; the commit
 		// took so long that the lease might end before the answer; or quiet hours
 		// have begun since the look, and the next look puts it off.
-		ok, err := w.committer.release(store.Release{ID: d.id, Seq: c.look.Seq, Owner: c.owner, Requeue: d.raw})
+		ok, err := w.committer.release(d.ctx, store.Release{ID: d.id, Seq: c.look.Seq, Owner: c.owner, Requeue: d.raw})
 		w.sends.Done()
 		if err != nil || !ok {
 			d.log().Error("claim not given back; it ends as a doubt", zap.Error(err))

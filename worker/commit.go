@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/store"
@@ -27,6 +28,7 @@ type item struct {
 	settlement *store.Settlement
 	release    *store.Release
 	move       *store.Move
+	span       trace.Span // under which the caller waits
 
 	claimed store.Claimed
 	settled store.Settled
@@ -42,6 +44,7 @@ type item struct {
 type committer struct {
 	store  Store
 	logger *zap.Logger
+	tracer trace.Tracer
 	// away is called with true when the store stops answering and with false
 	// when it answers again.
 	away func(bool)
@@ -53,8 +56,8 @@ type committer struct {
 	wg   sync.WaitGroup
 }
 
-func newCommitter(s Store, l *zap.Logger, away func(bool)) *committer {
-	return &committer{store: s, logger: l, away: away, pause: 250 * time.Millisecond, in: make(chan *item), quit: make(chan struct{})}
+func newCommitter(s Store, l *zap.Logger, t trace.Tracer, away func(bool)) *committer {
+	return &committer{store: s, logger: l, tracer: t, away: away, pause: 250 * time.Millisecond, in: make(chan *item), quit: make(chan struct{})}
 }
 
 func (c *committer) start() {
@@ -81,7 +84,8 @@ func (c *committer) stop(ctx context.Context) error {
 	}
 }
 
-func (c *committer) do(it *item) *item {
+func (c *committer) do(ctx context.Context, it *item) *item {
+	it.span = trace.SpanFromContext(ctx)
 	it.done = make(chan struct{})
 	select {
 	case c.in <- it:
@@ -92,23 +96,23 @@ func (c *committer) do(it *item) *item {
 	return it
 }
 
-func (c *committer) claim(cl store.Claim) (store.Claimed, error) {
-	it := c.do(&item{claim: &cl})
+func (c *committer) claim(ctx context.Context, cl store.Claim) (store.Claimed, error) {
+	it := c.do(ctx, &item{claim: &cl})
 	return it.claimed, it.err
 }
 
-func (c *committer) settle(s store.Settlement) (store.Settled, error) {
-	it := c.do(&item{settlement: &s})
+func (c *committer) settle(ctx context.Context, s store.Settlement) (store.Settled, error) {
+	it := c.do(ctx, &item{settlement: &s})
 	return it.settled, it.err
 }
 
-func (c *committer) release(r store.Release) (bool, error) {
-	it := c.do(&item{release: &r})
+func (c *committer) release(ctx context.Context, r store.Release) (bool, error) {
+	it := c.do(ctx, &item{release: &r})
 	return it.ok, it.err
 }
 
-func (c *committer) move(m store.Move) (bool, error) {
-	it := c.do(&item{move: &m})
+func (c *committer) move(ctx context.Context, m store.Move) (bool, error) {
+	it := c.do(ctx, &item{move: &m})
 	return it.ok, it.err
 }
 
@@ -199,8 +203,10 @@ func (c *committer) write(items []*item) {
 
 func (c *committer) insist(items []*item) (store.Results, error) {
 	b := batchOf(items)
+	traced, span := startCommit(c.tracer, items)
+	defer span.End()
 	for away := false; ; {
-		ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
+		ctx, cancel := context.WithTimeout(traced, commitTimeout)
 		res, err := c.store.Commit(ctx, b)
 		hung := ctx.Err() != nil
 		cancel()
@@ -209,6 +215,7 @@ func (c *committer) insist(items []*item) (store.Results, error) {
 				c.away(false)
 				c.logger.Info("store answers again", zap.Int("held", len(items)))
 			}
+			describeCommit(span, b, err)
 			return res, err
 		}
 		if !away {

@@ -387,6 +387,7 @@ func (d *delivery) move(m store.Move) error {
 	}
 	switch {
 	case ok:
+		d.describeMoved(m)
 		d.s.w.metrics.moved(d.s.appID, m)
 		d.log().Info("notification moved", zap.String("to", string(m.State)), zap.String("reason", string(m.Reason)))
 	case m.State == store.Waiting:
@@ -459,5 +460,5 @@ func (d *delivery) deadAgain(look store.Look) error {
 }
 
 func (d *delivery) log() *zap.Logger {
-	return d.s.w.cfg.Logger.With(zap.Stringer("notification_id", d.id), zap.String("app", d.s.appID))
+	return d.s.w.cfg.Logger.With(zap.Stringer("notification_id", d.id), zap.String("app", d.s.appID), traceID(d.ctx))
 }

@@ -80,12 +80,12 @@ type Config struct {
 
 	Logger     *zap.Logger
 	Registerer prometheus.Registerer // nil: no metrics
+	// TracerProvider gets the spans; nil: OpenTelemetry's global one.
+	TracerProvider trace.TracerProvider
 	// Delivered is told how long after its acceptance the receipt of a delivered
 	// message came, where that came before the answer to the call; it must not
 	// block. nil: nobody is told.
 	Delivered func(appID string, after time.Duration)
-	// TracerProvider gets the spans; nil: OpenTelemetry's global one.
-	TracerProvider trace.TracerProvider
 }
 
 func (c *Config) check() error {

@@ -60,12 +60,19 @@ func (p *program) runProcess(
 		hangups = heard
 	}
 	log := p.logger(cfg)
+	traces, err := app.OpenTraces(ctx, log)
+	if err != nil {
+		return err
+	}
+	defer traces.Stop(ctx)
 	st, err := app.OpenStore(ctx, cfg, log)
 	if err != nil {
 		return err
 	}
 	defer st.Close()
-	process, err := start(ctx, app.Parts{Config: cfg, Store: st, Redis: cfg.Redis.NewClient, Logger: log})
+	process, err := start(ctx, app.Parts{
+		Config: cfg, Store: st, Redis: cfg.Redis.NewClient, Logger: log, TracerProvider: traces.Provider(),
+	})
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/store"
@@ -27,6 +28,7 @@ const (
 type applier struct {
 	config  Config
 	metrics metrics
+	tracer  trace.Tracer
 	wake    chan struct{}
 	away    outage
 
@@ -39,7 +41,7 @@ type applier struct {
 
 func newApplier(config Config, m metrics) *applier {
 	return &applier{
-		config: config, metrics: m, wake: make(chan struct{}, 1), away: outage{logger: config.Logger, what: "events wait in the inbox"},
+		config: config, metrics: m, tracer: config.TracerProvider.Tracer(tracerName), wake: make(chan struct{}, 1), away: outage{logger: config.Logger, what: "events wait in the inbox"},
 		pushed: map[string]bool{}, noted: map[string]time.Time{},
 	}
 }
@@ -124,7 +126,12 @@ type applied struct {
 
 // apply carries the events out and finishes them. An error means that the store
 // is away: they come again when their lease is over.
-func (a *applier) apply(ctx context.Context, pushes []store.Push) error {
+func (a *applier) apply(ctx context.Context, pushes []store.Push) (err error) {
+	if len(pushes) == 0 {
+		return nil
+	}
+	ctx, span := a.tracer.Start(ctx, spanApply, applySpan...)
+	defer func() { endApply(span, len(pushes), err) }()
 	var receipts, consents []applied
 	for _, p := range pushes {
 		e := applied{push: p}

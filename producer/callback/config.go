@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/store"
@@ -107,6 +109,9 @@ type Config struct {
 	Logger *zap.Logger
 	// Registerer gets the metrics. Default: they are not registered.
 	Registerer prometheus.Registerer
+	// TracerProvider gets the spans. A trace that a push names is not gone on
+	// with: WeChat names none. Default: OpenTelemetry's global one.
+	TracerProvider trace.TracerProvider
 	// Now is the clock that the age of a signature is measured by. Default:
 	// time.Now.
 	Now func() time.Time
@@ -126,6 +131,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Delivered == nil {
 		c.Delivered = func(string, time.Duration) {}
+	}
+	if c.TracerProvider == nil {
+		c.TracerProvider = otel.GetTracerProvider()
 	}
 	if c.Now == nil {
 		c.Now = time.Now

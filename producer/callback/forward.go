@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/store"
@@ -49,6 +50,7 @@ type forwarder struct {
 	config  Config
 	apps    *atomic.Pointer[map[string]*app] // the Handler's
 	metrics metrics
+	tracer  trace.Tracer
 	client  *http.Client
 	idle    func()
 	wake    chan struct{}
@@ -57,7 +59,7 @@ type forwarder struct {
 
 func newForwarder(config Config, apps *atomic.Pointer[map[string]*app], m metrics) *forwarder {
 	f := &forwarder{
-		config: config, apps: apps, metrics: m, wake: make(chan struct{}, 1), idle: func() {},
+		config: config, apps: apps, metrics: m, tracer: config.TracerProvider.Tracer(tracerName), wake: make(chan struct{}, 1), idle: func() {},
 		away: outage{logger: config.Logger, what: "foreign events wait in the inbox"},
 	}
 	transport := config.Transport
@@ -125,7 +127,9 @@ func (f *forwarder) turn(ctx context.Context) (int, error) {
 
 // pass makes one try and reports whether it was the last one needed.
 func (f *forwarder) pass(ctx context.Context, p store.Push) (over bool) {
+	ctx, span := f.tracer.Start(ctx, spanForward, forwardSpan...)
 	err := f.post(ctx, p)
+	endForward(span, p.App, err)
 	switch {
 	case err == nil:
 		f.metrics.effects(eventForeign, effectForwarded, 1)

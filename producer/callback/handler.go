@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 )
 
@@ -43,6 +44,7 @@ type Handler struct {
 	config  Config
 	apps    *atomic.Pointer[map[string]*app] // by appid; replaced as a whole
 	metrics metrics
+	tracer  trace.Tracer
 	inbox   *receiver
 	applier *applier
 	forward *forwarder
@@ -68,7 +70,10 @@ func New(config Config) (*Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Handler{config: config, apps: new(atomic.Pointer[map[string]*app]), metrics: m, quiet: quiet{now: config.Now}}
+	h := &Handler{
+		config: config, apps: new(atomic.Pointer[map[string]*app]), metrics: m, tracer: config.TracerProvider.Tracer(tracerName),
+		quiet: quiet{now: config.Now},
+	}
 	h.apps.Store(&apps)
 	h.applier = newApplier(config, m)
 	h.forward = newForwarder(config, h.apps, m)
@@ -167,7 +172,10 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, a *app) {
 		h.refuse(w, a, eventUnread, why, err)
 		return
 	}
-	p, err := h.sort(r.Context(), a, root, message, verified)
+	ctx, span := h.tracer.Start(r.Context(), spanReceive, receiveSpan...)
+	defer span.End()
+	p, err := h.sort(ctx, a, root, message, verified)
+	describeReceived(span, a, p, err)
 	if errors.Is(err, errNotNow) {
 		h.notNow(w, a, p.kind, 1, err)
 		return
@@ -181,8 +189,9 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, a *app) {
 	}
 	h.metrics.arrivals(p.kind, arrivedIgnored, p.ignored)
 	if len(p.pushes) > 0 {
-		news, err := h.inbox.put(r.Context(), p.pushes)
+		news, err := h.inbox.put(ctx, p.pushes)
 		if err != nil {
+			describeReceived(span, a, p, err)
 			h.notNow(w, a, p.kind, len(p.pushes), err)
 			return
 		}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/producer"
@@ -49,6 +51,9 @@ type Config struct {
 	Logger *zap.Logger
 	// Registerer gets the metrics. Default: they are not registered.
 	Registerer prometheus.Registerer
+	// TracerProvider gets a span for each request of a known caller. Default:
+	// OpenTelemetry's global one.
+	TracerProvider trace.TracerProvider
 
 	now func() time.Time // Default: time.Now
 }
@@ -108,6 +113,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()
+	}
+	if c.TracerProvider == nil {
+		c.TracerProvider = otel.GetTracerProvider()
 	}
 	if c.now == nil {
 		c.now = time.Now

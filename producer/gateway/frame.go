@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 )
 
@@ -51,7 +52,8 @@ func (c *call) optionalObject() (*object, error) {
 func (g *Gateway) frame(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
-		rec := &recorder{ResponseWriter: w}
+		rec := &recorder{ResponseWriter: w, span: noSpan}
+		defer endRequest(rec)
 		h := w.Header()
 		h.Set("Cache-Control", "no-store") // answers are about people
 		h.Set("X-Content-Type-Options", "nosniff")
@@ -64,19 +66,20 @@ func (g *Gateway) frame(rt route) http.Handler {
 		ctx, cancel := context.WithTimeout(r.Context(), g.config.Limits.Request)
 		defer cancel()
 		if err := g.serve(rec, r.WithContext(ctx), rt); err != nil {
-			g.problemOf(rt.pattern, err).write(rec)
+			g.problemOf(rt.pattern, err, traceID(rec.span)).write(rec)
 		}
 	})
 }
 
 // serve lets one request in and handles it.
-func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, rt route) error {
+func (g *Gateway) serve(w *recorder, r *http.Request, rt route) error {
 	c := new(call)
 	if rt.right != "" {
 		var err error
 		if c.caller, err = g.authenticate(r, rt.right); err != nil {
 			return err
 		}
+		r, w.span = g.startRequest(r, rt)
 	}
 	if rt.body != noBody {
 		release, err := g.readBody(w, r, rt.body, c)
@@ -94,7 +97,7 @@ func (g *Gateway) panicked(rec *recorder, rt route, cause any) {
 	if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(cause) // net/http closes the connection
 	}
-	g.config.Logger.Error("request handler panicked", zap.String("route", rt.pattern), zap.ByteString("stack", withoutValue(debug.Stack())))
+	g.config.Logger.Error("request handler panicked", zap.String("route", rt.pattern), traceID(rec.span), zap.ByteString("stack", withoutValue(debug.Stack())))
 	if rec.status == 0 {
 		refuse(http.StatusInternalServerError, CodeInternal, "an error of this server; it is in its log").write(rec)
 	}
@@ -176,6 +179,7 @@ func checkMediaType(h http.Header) error {
 type recorder struct {
 	http.ResponseWriter
 	status int
+	span   trace.Span
 }
 
 func (r *recorder) WriteHeader(status int) {

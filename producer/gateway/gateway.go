@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/semaphore"
 )
 
@@ -16,6 +17,8 @@ type Gateway struct {
 	served  atomic.Pointer[served]
 	mux     *http.ServeMux
 	metrics metrics
+	tracer  trace.Tracer
+	spans   map[string][]trace.SpanStartOption // by pattern
 	// documents are what /openapi.json and /docs serve.
 	documents documents
 	people    peopleMetrics
@@ -45,6 +48,7 @@ func New(config Config) (*Gateway, error) {
 		config: config, mux: http.NewServeMux(),
 		memory: semaphore.NewWeighted(config.Limits.BodyMemory), idle: make(chan struct{}),
 		exchanges: newExchanges(config.now),
+		tracer:    config.TracerProvider.Tracer(tracerName), spans: map[string][]trace.SpanStartOption{},
 	}
 	g.served.Store(&served{apps: config.Apps, keys: keys})
 	routes := g.routes()
@@ -58,6 +62,7 @@ func New(config Config) (*Gateway, error) {
 		return nil, err
 	}
 	for _, r := range routes {
+		g.spans[r.pattern] = requestSpan(r.pattern)
 		g.mux.Handle(r.pattern, g.frame(r))
 	}
 	return g, nil

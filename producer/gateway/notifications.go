@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/google/uuid"
+	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/store"
@@ -216,7 +217,7 @@ func (g *Gateway) resultProblem(err error, i int, c *call) *Problem {
 	p, ok := g.itemProblem(err)
 	if !ok {
 		c.unfinished = true
-		return g.problemOf("item of a batch", err)
+		return g.problemOf("item of a batch", err, zap.Skip())
 	}
 	at := "/notifications/" + strconv.Itoa(i)
 	p.Errors = FieldErrors(nil).and(at, p.Errors)

@@ -86,8 +86,9 @@ func invalid(faults FieldErrors) *Problem {
 }
 
 // problemOf makes a Problem of a handler's error. What nobody expected is a fault
-// of ours: its text goes to the log and not into the answer.
-func (g *Gateway) problemOf(pattern string, err error) *Problem {
+// of ours: its text goes to the log, with the trace's field, and not into the
+// answer.
+func (g *Gateway) problemOf(pattern string, err error, traced zap.Field) *Problem {
 	if p, ok := errors.AsType[*Problem](err); ok {
 		return p
 	}
@@ -96,14 +97,14 @@ func (g *Gateway) problemOf(pattern string, err error) *Problem {
 	}
 	switch {
 	case errors.Is(err, store.ErrUnavailable):
-		g.config.Logger.Warn("request failed: the store is away", zap.String("route", pattern), zap.Error(err))
+		g.config.Logger.Warn("request failed: the store is away", zap.String("route", pattern), traced, zap.Error(err))
 		p := refuse(http.StatusServiceUnavailable, CodeUnavailable, "the database does not answer; repeat the request")
 		p.RetryAfter = retryAfter
 		return p
 	case errors.Is(err, store.ErrNotFound):
 		return errNotFound
 	}
-	g.config.Logger.Error("request failed", zap.String("route", pattern), zap.Error(err))
+	g.config.Logger.Error("request failed", zap.String("route", pattern), traced, zap.Error(err))
 	return refuse(http.StatusInternalServerError, CodeInternal, "an error of this server; it is in its log")
 }
 

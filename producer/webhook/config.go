@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/store"
@@ -59,6 +61,8 @@ type Config struct {
 	Logger *zap.Logger
 	// Registerer gets the metrics. Default: they are not registered.
 	Registerer prometheus.Registerer
+	// TracerProvider gets a span for each try. Default: OpenTelemetry's global one.
+	TracerProvider trace.TracerProvider
 
 	backoff      []time.Duration // Default: defaultBackoff
 	storeTimeout time.Duration   // Default: storeTimeout
@@ -76,6 +80,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()
+	}
+	if c.TracerProvider == nil {
+		c.TracerProvider = otel.GetTracerProvider()
 	}
 	if c.backoff == nil {
 		c.backoff = defaultBackoff

@@ -59,6 +59,7 @@ func newBody(d store.WebhookDelivery) ([]byte, error) {
 type answer struct {
 	outcome outcome
 	after   time.Duration // the endpoint asked for this pause; 0 when it did not
+	status  int           // 0: there was none
 	why     string        // for the log: a status, or what kept it from having one
 }
 
@@ -72,6 +73,15 @@ const (
 	silent    outcome = "silent"    // no answer: name, connection, TLS, timeout
 	gone      outcome = "gone"      // 410: the endpoint wants nothing any more
 )
+
+// try makes one try, traced.
+func (s *subscriber) try(ctx context.Context, d store.WebhookDelivery) (answer, error) {
+	ctx, span := s.tracer.Start(ctx, spanTell, tellSpan...)
+	defer span.End()
+	a, err := s.post(ctx, d)
+	s.describe(span, d, a, err)
+	return a, err
+}
 
 // post makes one try.
 func (s *subscriber) post(ctx context.Context, d store.WebhookDelivery) (answer, error) {
@@ -99,7 +109,7 @@ func (s *subscriber) post(ctx context.Context, d store.WebhookDelivery) (answer,
 	}
 	defer func() { _ = resp.Body.Close() }()
 	_, _ = io.CopyN(io.Discard, resp.Body, maxAnswer) // cut off when it is longer: the status says it all
-	a := answer{outcome: refused, why: "status " + strconv.Itoa(resp.StatusCode)}
+	a := answer{outcome: refused, status: resp.StatusCode, why: "status " + strconv.Itoa(resp.StatusCode)}
 	switch {
 	case resp.StatusCode/100 == 2:
 		a.outcome = taken

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
@@ -44,6 +45,7 @@ const (
 type Sender struct {
 	config  Config // but for Subscriptions and Allow
 	metrics senderMetrics
+	tracer  trace.Tracer
 
 	mu          sync.Mutex
 	subscribers []*subscriber
@@ -69,7 +71,10 @@ func New(config Config) (*Sender, error) {
 	if err != nil {
 		return nil, fmt.Errorf("webhook: register metrics: %w", err)
 	}
-	s := &Sender{config: config, metrics: metrics, allow: config.Allow, client: newClient(config.Allow, config.Timeout, config.Concurrency)}
+	s := &Sender{
+		config: config, metrics: metrics, tracer: config.TracerProvider.Tracer(tracerName),
+		allow: config.Allow, client: newClient(config.Allow, config.Timeout, config.Concurrency),
+	}
 	if s.subscribers, err = s.newSubscribers(config.Subscriptions, s.client, nil); err != nil {
 		return nil, err
 	}
@@ -269,7 +274,7 @@ func (s *subscriber) round(ctx context.Context) (n int, err error) {
 			continue
 		}
 		g.Go(func() (err error) {
-			answers[i], err = s.post(ctx, d)
+			answers[i], err = s.try(ctx, d)
 			return err
 		})
 	}

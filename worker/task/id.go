@@ -57,6 +57,11 @@ func RawID(queue, taskID string) uuid.UUID {
 
 // New makes the task of one delivery. payload is a marshaled Payload.
 func New(id uuid.UUID, generation int, queue string, payload []byte) *asynq.Task {
-	return asynq.NewTask(Type, payload,
+	return NewTraced(id, generation, queue, payload, nil)
+}
+
+// NewTraced is New with the headers of a trace, nil for none.
+func NewTraced(id uuid.UUID, generation int, queue string, payload []byte, headers map[string]string) *asynq.Task {
+	return asynq.NewTaskWithHeaders(Type, payload, headers,
 		asynq.TaskID(ID(id, generation)), asynq.Queue(queue), asynq.MaxRetry(MaxRetry), asynq.Timeout(Timeout))
 }

@@ -40,12 +40,15 @@ type request struct {
 func (c *Client) do(ctx context.Context, r request) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
+	ctx, span := c.tracer.Start(ctx, string(r.api), callSpan...)
+	defer span.End()
 	start := time.Now()
 	a, callErr := c.exchange(ctx, r)
 	if callErr == nil {
 		callErr = a.judge(&r)
 	}
 	c.observe(r.api, callErr, a.rid, time.Since(start))
+	c.describe(span, r, a, callErr)
 	if callErr != nil {
 		return answer{}, callErr
 	}

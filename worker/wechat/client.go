@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 )
 
@@ -47,6 +49,8 @@ type Config struct {
 	Logger *zap.Logger
 	// Registerer gets the metrics. Nil registers none.
 	Registerer prometheus.Registerer
+	// TracerProvider gets a span a call. Defaults to OpenTelemetry's global one.
+	TracerProvider trace.TracerProvider
 	// Now is the clock of waits that WeChat defines by the wall clock (next
 	// minute, next day) when an answer has no Date header. Defaults to time.Now.
 	Now func() time.Time
@@ -69,6 +73,9 @@ func (cfg Config) check() (Config, *url.URL, error) {
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
+	}
+	if cfg.TracerProvider == nil {
+		cfg.TracerProvider = otel.GetTracerProvider()
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -98,10 +105,12 @@ func (cfg Config) check() (Config, *url.URL, error) {
 // shares one, whatever the number of apps, so that connections are shared too.
 type Client struct {
 	base      string // without a trailing slash
+	host      string // of base, without the port
 	timeout   time.Duration
 	transport *http.Transport
 	log       *zap.Logger
 	metrics   *callMetrics
+	tracer    trace.Tracer
 	now       func() time.Time
 }
 
@@ -117,10 +126,12 @@ func New(cfg Config) (*Client, error) {
 	}
 	return &Client{
 		base:      strings.TrimRight(base.String(), "/"),
+		host:      base.Hostname(),
 		timeout:   cfg.Timeout,
 		transport: newTransport(cfg),
 		log:       cfg.Logger,
 		metrics:   metrics,
+		tracer:    cfg.TracerProvider.Tracer(tracerName),
 		now:       cfg.Now,
 	}, nil
 }

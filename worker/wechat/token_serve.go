@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 )
 
@@ -35,7 +36,7 @@ func (t *Tokens) Token(ctx context.Context) (string, error) {
 	if t.held.serves(now) {
 		value := t.held.value
 		if !t.stopped && !now.Before(t.held.check) && !now.Before(t.quietUntil) {
-			t.flyLocked()
+			t.flyLocked(trace.SpanFromContext(ctx))
 		}
 		t.mu.Unlock()
 		return value, nil
@@ -48,7 +49,7 @@ func (t *Tokens) Token(ctx context.Context) (string, error) {
 		defer t.mu.Unlock()
 		return "", t.failureLocked(now)
 	}
-	f := t.flyLocked()
+	f := t.flyLocked(trace.SpanFromContext(ctx))
 	t.mu.Unlock()
 
 	select {
@@ -93,22 +94,23 @@ func (t *Tokens) Drop(ctx context.Context, bad string) error {
 	return nil
 }
 
-// flyLocked joins the flight under way or starts one.
-func (t *Tokens) flyLocked() *flight {
+// flyLocked joins the flight under way or starts one, whose calls belong to the
+// trace of who started it.
+func (t *Tokens) flyLocked(by trace.Span) *flight {
 	if t.flight != nil {
 		return t.flight
 	}
 	f := &flight{done: make(chan struct{})}
 	t.flight = f
-	t.group.Go(func() { t.fly(f) })
+	t.group.Go(func() { t.fly(trace.ContextWithSpan(t.life, by), f) })
 	return f
 }
 
 // fly gets a token, hands it to who waits, and only then shares it: a slow cache
 // delays nobody who sends. The lock is held until the sharing is done, so a later
 // flight of anyone cannot be overtaken by it.
-func (t *Tokens) fly(f *flight) {
-	ctx, cancel := context.WithTimeout(t.life, flightTimeout)
+func (t *Tokens) fly(ctx context.Context, f *flight) {
+	ctx, cancel := context.WithTimeout(ctx, flightTimeout)
 	defer cancel()
 	var got held
 	var share func()
@@ -244,7 +246,7 @@ func (t *Tokens) keep() {
 		t.mu.Lock()
 		var f *flight
 		if now := t.now(); !t.stopped && (!t.held.serves(now) || !now.Before(t.held.check)) {
-			f = t.flyLocked()
+			f = t.flyLocked(trace.SpanFromContext(t.life))
 		}
 		t.mu.Unlock()
 		if f != nil {

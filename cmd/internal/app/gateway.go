@@ -83,7 +83,7 @@ func (p *Process) newClient() (*producer.Client, error) {
 	return producer.New(producer.Config{
 		Redis: p.shared, Store: p.parts.Store, DefaultApp: p.defaultApp(),
 		MaxAge: cfg.MaxAge, Payload: producer.PayloadMode(cfg.TaskPayload), Wake: p.Relay.Wake,
-		Logger: p.parts.Logger, Registerer: p.Registry,
+		Logger: p.parts.Logger, Registerer: p.Registry, TracerProvider: p.parts.TracerProvider,
 	})
 }
 
@@ -94,7 +94,7 @@ func (p *Process) gatewayConfig() gateway.Config {
 		DefaultApp: p.defaultApp(), Client: p.Client,
 		Notifications: p.parts.Store, Requests: p.parts.Store, MaxAge: cfg.MaxAge,
 		Users: p.parts.Store, Consents: p.parts.Store, Eraser: p.eraser, Catalog: p.Templates, Logins: p.wechat,
-		Logger: p.parts.Logger.Named("gateway"), Registerer: p.Registry,
+		Logger: p.parts.Logger.Named("gateway"), Registerer: p.Registry, TracerProvider: p.parts.TracerProvider,
 	}
 }
 
@@ -140,7 +140,8 @@ func (p *Process) startCallback(ctx context.Context) (err error) {
 	cfg := p.settings()
 	p.push, err = callback.New(callback.Config{
 		Apps: callbackApps(cfg), Store: p.parts.Store, InDoubtWait: cfg.InDoubtWait, LongTerm: p.longTerm,
-		Logger: p.parts.Logger.Named("callback"), Registerer: p.Registry, Delivered: p.noteDelivered,
+		Logger: p.parts.Logger.Named("callback"), Registerer: p.Registry, TracerProvider: p.parts.TracerProvider,
+		Delivered: p.noteDelivered,
 	})
 	if err != nil {
 		return err

@@ -10,13 +10,16 @@ import (
 	"github.com/wxnotify/wxnotify/worker/task"
 )
 
+// masked is what is shown instead of what is not to be seen.
+const masked = "***"
+
 // ShownDataKey is the name of a data key where values are masked: a key that no
 // template can have is masked like a value.
 func ShownDataKey(key string) string {
 	if task.IsTemplateKey(key) {
 		return key
 	}
-	return "***"
+	return masked
 }
 
 // maskPayload shows of a task what an administrator needs to find it and
@@ -48,7 +51,7 @@ func maskPayload(b []byte) string {
 	}
 	for name, v := range map[string]string{"user_id": p.UserID, "openid": p.OpenID} {
 		if v != "" {
-			shown[name] = "***"
+			shown[name] = masked
 		}
 	}
 	if p.ID != uuid.Nil {

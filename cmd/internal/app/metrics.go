@@ -23,7 +23,18 @@ func (p *Process) startMetrics(ctx context.Context) error {
 
 // newBuildInfo is a gauge that is 1 and says what runs.
 func newBuildInfo() prometheus.Collector {
-	version, commit := "(devel)", ""
+	version, commit := build()
+	g := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "wxnotify_build_info", Help: "1; the labels say which build runs.",
+		ConstLabels: prometheus.Labels{"version": version, "commit": commit, "go_version": runtime.Version()},
+	})
+	g.Set(1)
+	return g
+}
+
+// build is the version and the commit of this program, as far as it knows them.
+func build() (version, commit string) {
+	version = "(devel)"
 	if info, ok := debug.ReadBuildInfo(); ok {
 		if info.Main.Version != "" {
 			version = info.Main.Version
@@ -34,12 +45,7 @@ func newBuildInfo() prometheus.Collector {
 			}
 		}
 	}
-	g := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "wxnotify_build_info", Help: "1; the labels say which build runs.",
-		ConstLabels: prometheus.Labels{"version": version, "commit": commit, "go_version": runtime.Version()},
-	})
-	g.Set(1)
-	return g
+	return version, commit
 }
 
 // gauge makes a metric of a collector.

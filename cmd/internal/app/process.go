@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/redis/go-redis/v9"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/cmd/internal/config"
@@ -33,6 +34,8 @@ type Parts struct {
 	// the process closes.
 	Redis  func(config.RedisTuning) redis.UniversalClient
 	Logger *zap.Logger
+	// TracerProvider gets the spans of all parts; nil: nothing is traced.
+	TracerProvider trace.TracerProvider
 	// Listener is what LISTEN_ADDR is bound to already; nil lets the gateway bind
 	// it.
 	Listener net.Listener
@@ -111,6 +114,9 @@ func StartGateway(ctx context.Context, parts Parts, withWorker bool) (*Process, 
 // start starts everything in the order in which it is not to be stopped: what is
 // there first ends last. Nothing ends with ctx.
 func start(ctx context.Context, parts Parts, sends, listens bool) (_ *Process, err error) {
+	if parts.TracerProvider == nil {
+		parts.TracerProvider = off{}
+	}
 	p := &Process{
 		parts: parts, Registry: newRegistry(), started: time.Now(),
 		delivered: newDelivered(parts.Config.Apps),
@@ -157,7 +163,7 @@ func (p *Process) startRelay(ctx context.Context) (err error) {
 	cfg := p.settings()
 	p.Relay, err = producer.NewRelay(producer.RelayConfig{
 		Store: p.parts.Store, Redis: p.shared, DefaultApp: p.defaultApp(), Payload: producer.PayloadMode(cfg.TaskPayload),
-		InDoubtWait: cfg.InDoubtWait, Logger: p.parts.Logger, Registerer: p.Registry,
+		InDoubtWait: cfg.InDoubtWait, Logger: p.parts.Logger, Registerer: p.Registry, TracerProvider: p.parts.TracerProvider,
 	})
 	if err != nil {
 		return err

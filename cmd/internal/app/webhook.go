@@ -14,7 +14,7 @@ func (p *Process) startWebhooks(ctx context.Context) error {
 	cfg := p.settings()
 	s, err := webhook.New(webhook.Config{
 		Store: p.parts.Store, Subscriptions: subscriptions(cfg), Allow: cfg.WebhookAllow,
-		Logger: p.parts.Logger.Named("webhook"), Registerer: p.Registry,
+		Logger: p.parts.Logger.Named("webhook"), Registerer: p.Registry, TracerProvider: p.parts.TracerProvider,
 	})
 	if err != nil {
 		return err
