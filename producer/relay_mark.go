@@ -13,12 +13,12 @@ import (
 	"github.com/wxnotify/wxnotify/store"
 )
 
-// markKey is a hash in Redis: the id of a mark -> its counter. The leader adds
+// MarkKey is a hash in Redis: the id of a mark -> its counter. The leader adds
 // one each second, in Redis first and then in the store, so a healthy Redis is
 // never behind the store. A field that is missing or behind means that Redis
 // was wiped or went back to an older copy, and that tasks are gone. A field per
 // id lets deployments share a Redis without taking each other's mark for a wipe.
-const markKey = "wxnotify:relay:mark"
+const MarkKey = "wxnotify:relay:mark"
 
 // bumpScript adds one to a mark that is there and not behind, and answers -1
 // otherwise. Looking and adding must be one step: HINCRBY alone would make a
@@ -71,7 +71,7 @@ func (r *Relay) checkMark(ctx context.Context) error {
 
 // bump moves mark on in Redis; ok is false when it is missing there or behind.
 func (r *Relay) bump(ctx context.Context, mark *store.Mark) (ok bool, err error) {
-	n, err := bumpScript.Run(ctx, r.config.Redis, []string{markKey}, mark.ID.String(), mark.Counter).Int64()
+	n, err := bumpScript.Run(ctx, r.config.Redis, []string{MarkKey}, mark.ID.String(), mark.Counter).Int64()
 	if r.fromRedis(ctx, err) != nil {
 		return false, fmt.Errorf("move mark on: %w", err)
 	}
@@ -107,7 +107,7 @@ func (r *Relay) startRebuild(ctx context.Context) error {
 		return fmt.Errorf("make mark: %w", err)
 	}
 	mark := store.Mark{ID: id, Counter: 1}
-	if err := r.fromRedis(ctx, r.config.Redis.HSet(ctx, markKey, id.String(), mark.Counter).Err()); err != nil {
+	if err := r.fromRedis(ctx, r.config.Redis.HSet(ctx, MarkKey, id.String(), mark.Counter).Err()); err != nil {
 		return fmt.Errorf("put mark: %w", err)
 	}
 	r.queue.published.forget()
@@ -147,6 +147,6 @@ func (r *Relay) endRebuild(ctx context.Context) error {
 		zap.Duration("took", time.Since(r.rebuild.start)))
 	r.rebuild = nil
 	// A field left behind costs a few bytes.
-	r.config.Redis.HDel(ctx, markKey, old.ID.String())
+	r.config.Redis.HDel(ctx, MarkKey, old.ID.String())
 	return nil
 }

@@ -27,7 +27,7 @@ func marked(t *testing.T, st MarkStore, rdb redis.UniversalClient, counter int64
 		if mark, err = st.Mark(t.Context()); err != nil {
 			return err
 		}
-		n, err := rdb.HGet(t.Context(), markKey, mark.ID.String()).Int64()
+		n, err := rdb.HGet(t.Context(), MarkKey, mark.ID.String()).Int64()
 		if err != nil {
 			return err
 		}
@@ -86,7 +86,7 @@ func TestRelayRebuildsARedisThatWentBack(t *testing.T) {
 		ids := acceptRows(t, st, app, 3, 0)
 		allQueued(t, st, rdb, app, ids, 1)
 		mark := marked(t, st, rdb, 3)
-		if err := rdb.HSet(t.Context(), markKey, mark.ID.String(), 1).Err(); err != nil {
+		if err := rdb.HSet(t.Context(), MarkKey, mark.ID.String(), 1).Err(); err != nil {
 			t.Fatal(err)
 		}
 		allQueued(t, st, rdb, app, ids, 2)

@@ -27,11 +27,16 @@ func (p *program) doctorCommand() *cobra.Command {
 		Args:    cobra.NoArgs,
 	}
 	asJSON := jsonFlag(cmd)
+	callbackURL := cmd.Flags().String("callback-url", "", "also ask the gateway at this address, such as https://notify.example.com, as WeChat's console does")
 	var live doctorLiveFlags
 	live.register(cmd)
+	cmd.MarkFlagsMutuallyExclusive("live", "callback-url")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := live.check(); err != nil {
 			return err
+		}
+		if *callbackURL != "" && !strings.HasPrefix(*callbackURL, "https://") && !strings.HasPrefix(*callbackURL, "http://") {
+			return usagef("--callback-url has to be https://HOST or http://HOST")
 		}
 		if live.live {
 			return p.doctorLive(cmd, &live, *asJSON)
@@ -48,6 +53,9 @@ func (p *program) doctorCommand() *cobra.Command {
 		// Nothing is logged: what goes wrong is a finding.
 		doctor := app.NewDoctor(cfg, zap.NewNop())
 		defer doctor.Close() //nolint:errcheck // everything was answered, or was not
+		if *callbackURL != "" {
+			doctor.AskCallbacks(cfg, *callbackURL)
+		}
 		found := doctor.Examine(cmd.Context())
 		progress.clear()
 		if err := cmd.Context().Err(); err != nil {

@@ -28,6 +28,10 @@ func decodeAESKey(encoded string) ([]byte, error) {
 	return key, nil
 }
 
+// Sign is the signature of a request that is not encrypted, the check of the
+// address among them: for who asks as WeChat does.
+func Sign(token, timestamp, nonce string) string { return signature(token, timestamp, nonce) }
+
 // signature is the hexadecimal SHA-1 of the parts in byte order.
 func signature(parts ...string) string {
 	slices.Sort(parts)

@@ -66,13 +66,14 @@ type Doctor struct {
 // NewDoctor makes the checks for cfg; nothing is asked yet.
 func NewDoctor(cfg *config.Config, logger *zap.Logger) *Doctor {
 	d := &Doctor{}
-	d.groups = append(d.groups, group{{"settings", func(context.Context) Result { return CheckSettings(cfg, nil) }}})
+	d.groups = append(d.groups, group{{"settings", func(context.Context) Result { return CheckSettings(cfg, nil) }}}, zoneCheck())
+	d.groups = append(d.groups, configChecks(cfg)...)
 	var shared redis.UniversalClient
 	if cfg.Redis.IsZero() {
 		d.groups = append(d.groups, unset("redis", "REDIS_URL"))
 	} else {
 		shared = d.redis(cfg.Redis)
-		d.groups = append(d.groups, redisChecks(shared, cfg.Redis.String()))
+		d.groups = append(d.groups, redisChecks(shared, cfg, logger))
 	}
 	d.groups = append(d.groups, d.databaseChecks(cfg, logger))
 	d.groups = append(d.groups, group{{"producers", func(context.Context) Result { return checkProducers(cfg) }}})
@@ -197,6 +198,11 @@ func clockResult(there, from, until time.Time) Result {
 	found := fmt.Sprintf("%+.3f s against this machine", ahead.Seconds())
 	if ahead.Abs() <= clockLimit {
 		return okay("%s", found)
+	}
+	if looksLikeZone(ahead) {
+		return warn(found+", which is what a wrong time zone makes",
+			"set the clock of one of the two to UTC by NTP and its zone to where it is: it shows local time as if it were UTC. "+
+				"send_at and expires_at, and the times that are shown, are off by as much")
 	}
 	return warn(found, "set the clocks by NTP. No lease, retry or token depends on them (those go by the database's clock "+
 		"alone and by TTLs); send_at and expires_at that producers compute, and the times that are shown, are off by as much")

@@ -39,6 +39,8 @@ func (d *Doctor) databaseChecks(cfg *config.Config, logger *zap.Logger) group {
 		{"database schema", func(ctx context.Context) Result { return schemaCheck(ctx, cfg, logger) }},
 		{"database durability", f.judge((*postgresFacts).checkDurability)},
 		{"database role", f.judge((*postgresFacts).checkRole)},
+		{"database encoding", f.judge((*postgresFacts).checkEncoding)},
+		{"database pooler", func(ctx context.Context) Result { return checkPooler(ctx, address) }},
 		{"database connections", f.judge((*postgresFacts).checkConnections)},
 		{"database clock", f.judge((*postgresFacts).checkClock)},
 	}
@@ -49,6 +51,7 @@ type postgresFacts struct {
 	number                int
 	version               string
 	syncCommit, fsync     string
+	encoding              string
 	standby, readOnly     bool
 	limit, reserved, used int
 
@@ -80,10 +83,11 @@ func (f *postgresFacts) reach(ctx context.Context, address, shown string) Result
 	err = conn.QueryRow(ctx, `
 		SELECT current_setting('server_version_num')::int, current_setting('server_version'),
 			current_setting('synchronous_commit'), current_setting('fsync'),
+			current_setting('server_encoding'),
 			pg_is_in_recovery(), current_setting('default_transaction_read_only')::bool,
 			current_setting('max_connections')::int, current_setting('superuser_reserved_connections')::int,
 			(SELECT coalesce(sum(numbackends), 0)::int FROM pg_stat_database)`).Scan(
-		&f.number, &f.version, &f.syncCommit, &f.fsync, &f.standby, &f.readOnly, &f.limit, &f.reserved, &f.used)
+		&f.number, &f.version, &f.syncCommit, &f.fsync, &f.encoding, &f.standby, &f.readOnly, &f.limit, &f.reserved, &f.used)
 	if err != nil {
 		return fail(shown+": "+shortErr(err), postgresAdvice(err))
 	}
@@ -118,11 +122,19 @@ func (f *postgresFacts) checkRole() Result {
 	return okay("takes writes")
 }
 
+// checkEncoding finds a database that cannot keep what messages are made of.
+func (f *postgresFacts) checkEncoding() Result {
+	if f.encoding != "UTF8" {
+		return fail("the database's encoding is "+f.encoding, "create the database anew with ENCODING 'UTF8' TEMPLATE template0: it has to keep any character of any message")
+	}
+	return okay("UTF8")
+}
+
 func (f *postgresFacts) checkConnections() Result {
 	free := f.limit - f.reserved - f.used
 	found := fmt.Sprintf("%d of %d in use", f.used, f.limit)
 	if free < processConns {
-		return warn(found, fmt.Sprintf("raise max_connections or put a pooler before it: each process may hold %d", processConns))
+		return warn(found, fmt.Sprintf("raise max_connections, or put a pooler in session mode before it: each process may hold %d", processConns))
 	}
 	return okay("%s; each process holds up to %d", found, processConns)
 }
@@ -188,7 +200,7 @@ func postgresAdvice(err error) string {
 		case e.Code == "3D000":
 			return "create the database, or correct its name in DATABASE_URL"
 		case e.Code == "53300":
-			return "raise max_connections, or put a pooler before it"
+			return "raise max_connections, or put a pooler in session mode before it"
 		}
 	}
 	return "start PostgreSQL, or correct DATABASE_URL; see also firewalls and sslmode"

@@ -13,6 +13,9 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+
+	"github.com/wxnotify/wxnotify/cmd/internal/config"
 )
 
 const (
@@ -40,15 +43,19 @@ type redisFacts struct {
 	infoErr error
 }
 
-func redisChecks(c redis.UniversalClient, address string) group {
+func redisChecks(c redis.UniversalClient, cfg *config.Config, logger *zap.Logger) group {
 	f := new(redisFacts)
+	_, cluster := c.(*redis.ClusterClient)
 	return group{
-		{"redis", func(ctx context.Context) Result { return f.reach(ctx, c, address) }},
+		{"redis", func(ctx context.Context) Result { return f.reach(ctx, c, cfg.Redis.String()) }},
+		{"redis mode", f.each(func(s redisServer) Result { return s.mode(cluster) })},
 		{"redis version", f.each(redisServer.version)},
 		{"redis eviction", f.each(redisServer.eviction)},
 		{"redis persistence", f.each(redisServer.persistence)},
 		{"redis memory", f.each(redisServer.memory)},
+		{"redis clients", f.each(redisServer.clients)},
 		{"redis role", f.each(redisServer.role)},
+		{"redis sharing", func(ctx context.Context) Result { return redisSharing(ctx, c, cfg, logger) }},
 		{"redis latency", func(ctx context.Context) Result { return redisLatency(ctx, c) }},
 		{"redis clock", func(ctx context.Context) Result { return redisClock(ctx, c) }},
 	}
@@ -134,6 +141,10 @@ func (s redisServer) version() Result {
 
 func (s redisServer) eviction() Result {
 	policy := s.info["maxmemory_policy"]
+	if evicted := s.info["evicted_keys"]; policy == "noeviction" && evicted != "" && evicted != "0" {
+		return warn("noeviction now, but "+evicted+" keys were dropped since it started",
+			"nothing, if that was before the policy was set: Relay finds the tasks that are gone within 10 minutes; else see who sets another policy")
+	}
 	if policy == "noeviction" {
 		return okay("noeviction")
 	}
@@ -148,6 +159,9 @@ func (s redisServer) persistence() Result {
 		return warn("appendonly no", "set appendonly yes: with a restart "+lost)
 	case s.info["aof_last_write_status"] != "ok":
 		return warn("appendonly yes, but the last write failed", "see Redis's log, the disk may be full: with a restart "+lost)
+	case s.info["rdb_last_bgsave_status"] == "err":
+		return warn("appendonly yes, but the last snapshot failed",
+			"see Redis's log, the disk or the memory may be full: with stop-writes-on-bgsave-error, the default, Redis refuses writes")
 	}
 	return okay("appendonly yes")
 }
@@ -165,11 +179,47 @@ func (s redisServer) memory() Result {
 	return okay("%s", found)
 }
 
+// mode finds an address of another kind than the server is.
+func (s redisServer) mode(cluster bool) Result {
+	mode := s.info["redis_mode"]
+	switch {
+	case mode == "sentinel":
+		return fail("this is a sentinel, which keeps no tasks", "let REDIS_URL be redis-sentinel://HOST:PORT,…/MASTER")
+	case mode == "cluster" && !cluster:
+		return fail("this is a node of a cluster, which has only some of the keys", "let REDIS_URL be redis-cluster://HOST:PORT,…")
+	case mode == "standalone" && cluster:
+		return fail("this is no cluster", "let REDIS_URL be redis://HOST:PORT/DB")
+	case mode == "":
+		return okay("not said")
+	}
+	return okay("%s", mode)
+}
+
+// clientsWarn is the share of maxclients from which to warn.
+const clientsWarn = 0.8
+
+// clients finds a server that is about to refuse connections.
+func (s redisServer) clients() Result {
+	used, _ := strconv.ParseInt(s.info["connected_clients"], 10, 64)
+	limit, _ := strconv.ParseInt(s.info["maxclients"], 10, 64)
+	if limit <= 0 {
+		return okay("%d connected", used)
+	}
+	found := fmt.Sprintf("%d of %d connected", used, limit)
+	if float64(used) >= clientsWarn*float64(limit) {
+		return warn(found, "raise maxclients or see who connects: beyond it connections are refused")
+	}
+	return okay("%s", found)
+}
+
 func megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/(1<<20)) }
 
 func (s redisServer) role() Result {
 	if role := s.info["role"]; role != "master" {
 		return fail("role is "+role, "let REDIS_URL name the master, or use redis-sentinel://")
+	}
+	if n := s.info["connected_slaves"]; n != "" && n != "0" {
+		return okay("master of %s replicas, which a failover may find a moment behind: Relay rebuilds what is missing then", n)
 	}
 	return okay("master")
 }

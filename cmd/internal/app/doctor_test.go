@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/wxnotify/wxnotify/cmd/internal/config"
 )
 
 // TestDoctorLeavesBehindWhoDoesNotEnd: a check that ignores its context costs
@@ -84,6 +86,37 @@ func TestDoctorJudges(t *testing.T) {
 		"disk full":                      {server("aof_enabled", "1", "aof_last_write_status", "err").persistence(), StatusWarn, "the last write failed"},
 		"at 70 %":                        {server("used_memory", "700", "maxmemory", "1000").memory(), StatusWarn, "(70%)"},
 		"below 70 %":                     {server("used_memory", "699", "maxmemory", "1000").memory(), StatusOK, "(69%)"},
+
+		"clock in another zone":       {clockResult(at.Add(8*time.Hour+30*time.Second), at, at), StatusWarn, "what a wrong time zone makes / set the clock"},
+		"clock in no zone":            {clockResult(at.Add(8*time.Hour+2*time.Minute), at, at), StatusWarn, "against this machine / set the clocks by NTP"},
+		"process in UTC":              {zoneResult(at, true), StatusWarn, "UTC (UTC+00:00) / set TZ=Asia/Shanghai"},
+		"process in China":            {zoneResult(at.In(time.FixedZone("CST", 8*3600)), true), StatusOK, "CST (UTC+08:00)"},
+		"no zone database":            {zoneResult(at.In(time.FixedZone("CST", 8*3600)), false), StatusWarn, "install tzdata"},
+		"keys were dropped":           {server("maxmemory_policy", "noeviction", "evicted_keys", "7").eviction(), StatusWarn, "7 keys were dropped"},
+		"no key was dropped":          {server("maxmemory_policy", "noeviction", "evicted_keys", "0").eviction(), StatusOK, "noeviction"},
+		"snapshot failed":             {server("aof_enabled", "1", "aof_last_write_status", "ok", "rdb_last_bgsave_status", "err").persistence(), StatusWarn, "Redis refuses writes"},
+		"a sentinel":                  {server("redis_mode", "sentinel").mode(false), StatusFail, "redis-sentinel://"},
+		"a node of a cluster":         {server("redis_mode", "cluster").mode(false), StatusFail, "redis-cluster://"},
+		"no cluster":                  {server("redis_mode", "standalone").mode(true), StatusFail, "let REDIS_URL be redis://"},
+		"a cluster":                   {server("redis_mode", "cluster").mode(true), StatusOK, "cluster"},
+		"many clients":                {server("connected_clients", "80", "maxclients", "100").clients(), StatusWarn, "80 of 100"},
+		"some clients":                {server("connected_clients", "79", "maxclients", "100").clients(), StatusOK, "79 of 100"},
+		"clients without limit":       {server("connected_clients", "79").clients(), StatusOK, "79 connected"},
+		"a master with replicas":      {server("role", "master", "connected_slaves", "2").role(), StatusOK, "master of 2 replicas"},
+		"another encoding":            {(&postgresFacts{encoding: "SQL_ASCII"}).checkEncoding(), StatusFail, "ENCODING 'UTF8'"},
+		"transaction pooler":          {poolerResult(true, true), StatusFail, "no process leads"},
+		"session pooler":              {poolerResult(false, true), StatusOK, "a session of its own"},
+		"gateway in trouble":          {originResult("https://api.weixin.qq.com", 502, time.Second), StatusWarn, "HTTP 502"},
+		"no TLS":                      {originResult("http://api.weixin.qq.com", 404, time.Second), StatusWarn, "without TLS / use https"},
+		"WeChat":                      {originResult("https://api2.weixin.qq.com", 404, time.Second), StatusOK, "answers in 1000 ms"},
+		"another host":                {originResult("https://weixin.qq.com.example.com", 404, time.Second), StatusOK, "not WeChat's own host"},
+		"admin for all, no password":  {checkAdmin(&config.Config{AdminAddr: "0.0.0.0:9090"}), StatusWarn, "without a password"},
+		"admin for all by omission":   {checkAdmin(&config.Config{AdminAddr: ":9090"}), StatusWarn, "without a password"},
+		"admin for all, with one":     {checkAdmin(&config.Config{AdminAddr: ":9090", AdminPassword: "x"}), StatusOK, "a proxy with TLS"},
+		"admin for this machine":      {checkAdmin(&config.Config{AdminAddr: "[::1]:9090"}), StatusOK, "for this machine only"},
+		"no admin":                    {checkAdmin(&config.Config{}), StatusSkipped, "ADMIN_ADDR is empty"},
+		"the secret of another app":   {checkSecrets(&config.Config{Apps: []config.App{{AppID: "wx1", Secret: "s"}, {AppID: "wx2", Secret: "s"}}}), StatusFail, "apps wx1 and wx2 have the same secret"},
+		"apps with secrets of theirs": {checkSecrets(&config.Config{Apps: []config.App{{AppID: "wx1", Secret: "s"}, {AppID: "wx2", Secret: "t"}}}), StatusOK, "no two apps"},
 	} {
 		if got := tc.got.Found + " / " + tc.got.Do; tc.got.Status != tc.status || !strings.Contains(got, tc.says) {
 			t.Errorf("%s: got %+v, want %s with %q", name, tc.got, tc.status, tc.says)

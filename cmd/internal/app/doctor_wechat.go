@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -37,7 +38,7 @@ func wechatChecks(base string) group {
 				return fail(base+": "+shortErr(err), do)
 			}
 			date = header.Get("Date")
-			return okay("%s answers (HTTP %d) in %d ms", base, status, until.Sub(from).Milliseconds())
+			return originResult(base, status, until.Sub(from))
 		}},
 		{"wechat clock", func(context.Context) Result {
 			there, err := http.ParseTime(date)
@@ -48,6 +49,44 @@ func wechatChecks(base string) group {
 			return clockResult(there.Add(time.Second/2), from, until)
 		}},
 	}
+}
+
+// originResult judges who answers at base. There is no page at the root, so any
+// answer will do that is not a gateway's complaint.
+func originResult(base string, status int, took time.Duration) Result {
+	found := fmt.Sprintf("%s answers in %d ms%s", base, took.Milliseconds(), throughProxy(base))
+	u, err := url.Parse(base)
+	if err != nil {
+		return fail("WECHAT_API_BASE_URL cannot be read", "correct it")
+	}
+	host := u.Hostname()
+	wechats := host == wechatDomain || strings.HasSuffix(host, "."+wechatDomain)
+	switch {
+	case status >= http.StatusInternalServerError || status == http.StatusProxyAuthRequired:
+		return warn(fmt.Sprintf("%s, but with HTTP %d", found, status), "see what stands between this machine and WeChat: a proxy or a gateway says so")
+	case u.Scheme == "http" && !loopback(net.JoinHostPort(host, "80")):
+		return warn(found+", without TLS", "use https, unless it is the simulator: secrets and tokens can be read on the way")
+	case !wechats:
+		return okay("%s; it is not WeChat's own host", found)
+	}
+	return okay("%s", found)
+}
+
+// wechatDomain is that of all entries to WeChat's API.
+const wechatDomain = "weixin.qq.com"
+
+// throughProxy names the proxy of the environment on the way to base; "" when
+// there is none.
+func throughProxy(base string) string {
+	req, err := http.NewRequest(http.MethodGet, base, http.NoBody) //nolint:noctx // it is not sent
+	if err != nil {
+		return ""
+	}
+	proxy, err := http.ProxyFromEnvironment(req)
+	if err != nil || proxy == nil {
+		return ""
+	}
+	return "; through the proxy " + proxy.Host + ", whose address is what the IP whitelist has to name"
 }
 
 // probe gets the root of base, whatever the answer is.
@@ -83,21 +122,29 @@ func (d *Doctor) appChecks(cfg *config.Config, a config.App, shared redis.Univer
 		t.foreign = tokencache.NewForeign(d.redis(key.Redis), key.Key)
 	}
 	prefix := "app " + a.AppID + " "
-	pushes := group{{prefix + "pushes", pushCheck(cfg, a, logger)}}
+	mirror := func(context.Context) Result {
+		return Result{Status: StatusSkipped, Found: "WECHAT_TOKEN_MIRROR is not set"}
+	}
+	if !a.TokenMirror.IsZero() {
+		c := d.redis(a.TokenMirror.Redis)
+		mirror = func(ctx context.Context) Result { return checkMirror(ctx, c, a) }
+	}
+	own := []group{
+		{{prefix + "token mirror", mirror}},
+		{{prefix + "addressees", func(context.Context) Result { return addressees(a) }}},
+		{{prefix + "pushes", pushCheck(cfg, a, logger)}},
+		{{prefix + "catalog", catalogCheck(cfg, a, logger)}},
+	}
 	if a.Secret == "" {
-		return []group{unset(prefix+"token", "its secret"), pushes}
+		return append([]group{unset(prefix+"token", "its secret")}, own...)
 	}
 	var err error
 	t.client, err = wechat.New(wechat.Config{BaseURL: cfg.APIBaseURL, MaxConns: 1, Timeout: checkTimeout, Logger: logger})
 	if err != nil {
-		return []group{{{prefix + "token", func(context.Context) Result { return fail(shortErr(err), "correct WECHAT_API_BASE_URL") }}}, pushes}
+		return append([]group{{{prefix + "token", func(context.Context) Result { return fail(shortErr(err), "correct WECHAT_API_BASE_URL") }}}}, own...)
 	}
 	d.stops.add("WeChat client", func(context.Context) error { t.client.Close(); return nil })
-	return []group{
-		{{prefix + "token", t.obtain}, {prefix + "templates", t.templates}},
-		{{prefix + "addressees", func(context.Context) Result { return addressees(a) }}},
-		pushes,
-	}
+	return append([]group{{{prefix + "token", t.obtain}, {prefix + "templates", t.templates}}}, own...)
 }
 
 // addressees says who may get messages of the app.
@@ -110,6 +157,19 @@ func addressees(a config.App) Result {
 			"take only_to out of the app's settings if this is production: everybody else's messages end cancelled")
 	}
 	return okay("only the %d of only_to; messages open the %s version", len(a.OnlyTo), a.MiniprogramState)
+}
+
+// checkMirror says whether the Redis that others read the token in is there, and
+// the token with it.
+func checkMirror(ctx context.Context, c redis.UniversalClient, a config.App) Result {
+	found := a.TokenMirror.String()
+	switch n, err := c.Exists(ctx, a.TokenMirror.Key).Result(); {
+	case err != nil:
+		return fail(found+": "+shortErr(err), strings.ReplaceAll(redisAdvice(err), "REDIS_URL", "WECHAT_TOKEN_MIRROR")+"; until then its readers get an old token, or none")
+	case n == 0:
+		return warn(found+" has no token", "start a worker, which writes one when it fetches one; readers get none until then")
+	}
+	return okay("there is a token in %s", found)
 }
 
 // tokenCheck finds a token without disturbing who uses one.
