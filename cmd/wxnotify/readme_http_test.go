@@ -73,6 +73,7 @@ func TestReadmeWalkThrough(t *testing.T) {
 	dev.stderr.await(ctx, t, "Running")
 	key := dev.stdout.await(ctx, t, `Bearer (wxn_[\w-]+)`)[1]
 	door := dev.stdout.await(ctx, t, `api +http://(\S+)/docs`)[1]
+	console := dev.stdout.await(ctx, t, `console +(http://\S+/admin/) +user admin, password (\S+)`)
 
 	state := filepath.Join(t.TempDir(), "state")
 	if err := os.WriteFile(state, nil, 0o600); err != nil {
@@ -84,7 +85,8 @@ func TestReadmeWalkThrough(t *testing.T) {
 	}
 	for i, b := range blocks {
 		script := strings.NewReplacer("KEY=wxn_…", "KEY="+key, "PHONES=http://127.0.0.1:…/_sim/", "PHONES="+phones,
-			"127.0.0.1:8080", door).Replace(b.script)
+			"127.0.0.1:8080", door, "CONSOLE=http://127.0.0.1:9090/admin/", "CONSOLE="+console[1], "PASSWORD=…", "PASSWORD="+console[2],
+		).Replace(b.script)
 		for {
 			out := runBlock(ctx, t, state, script)
 			missing := b.missing(out)
@@ -104,9 +106,9 @@ func TestReadmeWalkThrough(t *testing.T) {
 // runBlock runs commands in a shell that knows what the blocks before it set.
 func runBlock(ctx context.Context, t *testing.T, state, script string) string {
 	t.Helper()
-	whole := fmt.Sprintf("set -u\nsource %[1]s\n%[2]s\n{ declare -f; for v in KEY DOOR PHONES ID OPENID; do [ -v $v ] && declare -p $v; done; } >%[1]s\nexit 0\n", state, script)
+	whole := fmt.Sprintf("set -u\nsource %[1]s\n%[2]s\n{ declare -f; for v in KEY DOOR PHONES CONSOLE PASSWORD ID OPENID; do [ -v $v ] && declare -p $v; done; } >%[1]s\nexit 0\n", state, script)
 	cmd := exec.CommandContext(ctx, "bash", "-c", whole)
-	cmd.WaitDelay = time.Second
+	cmd.Dir, cmd.WaitDelay = filepath.Dir(state), time.Second
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v:\n%s\n%s", err, script, out)

@@ -17,9 +17,16 @@ import (
 const runDeadline = 40 * time.Second
 
 // argsEnv makes the test binary be the program, so that a test can kill it.
-const argsEnv = "WXNOTIFY_TEST_ARGS"
+// programEnv does so with the arguments that it is given, for a shell.
+const (
+	argsEnv    = "WXNOTIFY_TEST_ARGS"
+	programEnv = "WXNOTIFY_TEST_PROGRAM"
+)
 
 func TestMain(m *testing.M) {
+	if os.Getenv(programEnv) != "" {
+		main()
+	}
 	if args, ok := os.LookupEnv(argsEnv); ok {
 		os.Args = append(os.Args[:1], strings.Fields(args)...)
 		main()
