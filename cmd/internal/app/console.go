@@ -111,11 +111,14 @@ func (p *Process) tokenStates() []console.Token {
 }
 
 // explainErrcode explains an errcode of a send.
-func explainErrcode(errcode int) console.Explanation {
+func explainErrcode(errcode int, chinese bool) console.Explanation {
 	row, known := wechat.LookupErrcode(errcode)
 	if !known {
 		return console.Explanation{}
 	}
 	x := Explain(&wechat.Error{API: wechat.APISend, Kind: row.Kind, Code: errcode})
+	if chinese {
+		x.Meaning, x.Do = inChinese(x.Meaning), inChinese(x.Do)
+	}
 	return console.Explanation{Meaning: x.Meaning, Do: x.Do}
 }

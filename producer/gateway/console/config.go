@@ -140,8 +140,9 @@ type Config struct {
 	EndPause func(ctx context.Context, app string) error
 	// Tokens tells how the apps' tokens are. Nil: it is not shown.
 	Tokens func() []Token
-	// Explain explains an errcode of a send. Nil: nothing is explained.
-	Explain func(errcode int) Explanation
+	// Explain explains an errcode of a send, in English or in Chinese. Nil: nothing
+	// is explained.
+	Explain func(errcode int, chinese bool) Explanation
 	// Wake makes Relay look for what was queued. Nil: it finds it by itself.
 	Wake func()
 	// Zone is that of the times shown and entered. Default: time.Local.
@@ -180,7 +181,7 @@ func (c Config) check() (Config, error) {
 		c.Tokens = func() []Token { return nil }
 	}
 	if c.Explain == nil {
-		c.Explain = func(int) Explanation { return Explanation{} }
+		c.Explain = func(int, bool) Explanation { return Explanation{} }
 	}
 	if c.Wake == nil {
 		c.Wake = func() {}

@@ -15,13 +15,10 @@ type editPage struct {
 	TemplateID, Page string // as they stand in the form
 	UserID, OpenID   string
 	Fields           []shownField
-	Known            []knownTemplate
+	Known            []namedTemplate
 	Force            bool
 	Faults           []fault
 }
-
-// knownTemplate is one that the form offers.
-type knownTemplate struct{ ID, Title string }
 
 func (c *Console) showEdit(v *visit) error {
 	n, _, err := v.notification()
@@ -40,7 +37,7 @@ func (c *Console) edit(v *visit, page editPage, data map[string]string, status i
 	}
 	labels, keys := map[string]string{}, slices.Sorted(maps.Keys(data))
 	for _, t := range catalog.Templates(page.App) {
-		page.Known = append(page.Known, knownTemplate{t.ID, t.Title})
+		page.Known = append(page.Known, namedTemplate{t.ID, t.Title})
 		if t.ID != page.TemplateID {
 			continue
 		}

@@ -129,7 +129,7 @@ func hostileConfig(c *console.Config) {
 			{App: otherApp, Origin: hostile("token_origin"), ObtainedAt: time.Now(), ExpiresAt: time.Now()},
 		}
 	}
-	c.Explain = func(int) console.Explanation {
+	c.Explain = func(int, bool) console.Explanation {
 		return console.Explanation{Meaning: hostile("meaning"), Do: hostile("do")}
 	}
 }

@@ -61,7 +61,7 @@ func (c *Console) showNotification(v *visit) error {
 		page.Done = ""
 	}
 	if n.Errcode != 0 {
-		page.Meaning = c.cfg.Explain(n.Errcode)
+		page.Meaning = v.explain(n.Errcode)
 	}
 	labels := map[string]string{}
 	catalog, _, err := c.catalog(v.ctx)
@@ -111,7 +111,7 @@ func (c *Console) timeline(v *visit, n store.Notification, attempts []store.Atte
 	for _, a := range attempts {
 		e := event{At: a.At, Attempt: &a}
 		if a.Errcode != 0 {
-			e.Explain = c.cfg.Explain(a.Errcode)
+			e.Explain = v.explain(a.Errcode)
 		}
 		events = append(events, e)
 	}
@@ -130,6 +130,9 @@ func (c *Console) timeline(v *visit, n store.Notification, attempts []store.Atte
 	slices.SortStableFunc(events, func(a, b event) int { return cmp.Compare(a.At.UnixMicro(), b.At.UnixMicro()) })
 	return events, nil
 }
+
+// explain explains an errcode in the visitor's language.
+func (v *visit) explain(errcode int) Explanation { return v.c.cfg.Explain(errcode, v.lang == chinese) }
 
 // receivedAt is the time of a receipt, but not before the attempt that it is
 // about: WeChat's times are whole seconds.

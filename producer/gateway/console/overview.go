@@ -30,6 +30,7 @@ type overviewPage struct {
 	Apps      []appState
 	Templates []store.TemplatePause
 	Errors    []store.Notification
+	Titles    titles
 }
 
 // appState is how an app and its queues are.
@@ -77,6 +78,9 @@ func (c *Console) showOverview(v *visit) error {
 		return err
 	}
 	if page.Errors, err = c.latestErrors(v.ctx); err != nil {
+		return err
+	}
+	if page.Titles, err = c.titles(v.ctx); err != nil {
 		return err
 	}
 	page.Apps = c.appStates(v.ctx)

@@ -15,7 +15,6 @@ type refusedPage struct {
 	Window   string
 	Outcomes []store.Outcome // by template
 	Total    store.Outcome
-	Titles   map[string]string
 }
 
 // showRefused shows what users had not consented to: an ordinary outcome, whose
@@ -37,9 +36,6 @@ func (c *Console) showRefused(v *visit) error {
 	f := q.filter(v)
 	f.Class, f.States = store.ClassRefused, []store.State{store.Dead}
 	if page.listed, err = v.find(f); err != nil {
-		return err
-	}
-	if page.Titles, err = c.titles(v.ctx); err != nil {
 		return err
 	}
 	v.show("refused", "Refused", http.StatusOK, page)

@@ -74,7 +74,7 @@ func newRig(t *testing.T, edits ...func(*console.Config)) *rig {
 		Store: s, Redis: rdb, Apps: []string{testApp, otherApp}, DefaultApp: testApp, MaxAge: time.Hour,
 		Pause:    func(_ context.Context, app string) (*console.Pause, error) { return r.paused[app], nil },
 		EndPause: func(_ context.Context, app string) error { delete(r.paused, app); return nil },
-		Explain:  func(int) console.Explanation { return console.Explanation{Meaning: "meaning", Do: "do"} },
+		Explain:  func(int, bool) console.Explanation { return console.Explanation{Meaning: "meaning", Do: "do"} },
 		Wake:     func() { r.woken++ },
 		Queues:   http.HandlerFunc(fakeQueues),
 		Zone:     time.UTC, Logger: zaptest.NewLogger(t),

@@ -109,8 +109,9 @@ func (q *query) filter(v *visit) store.Filter {
 
 // listed is one page of notifications.
 type listed struct {
-	Rows []store.Notification
-	Next string // address of the next page; "" at the end
+	Rows   []store.Notification
+	Titles titles
+	Next   string // address of the next page; "" at the end
 }
 
 // find lists a page; it asks for one more to know whether there is a next one.
@@ -121,6 +122,9 @@ func (v *visit) find(f store.Filter) (listed, error) {
 		return listed{}, err
 	}
 	l := listed{Rows: rows}
+	if l.Titles, err = v.c.titles(v.ctx); err != nil {
+		return listed{}, err
+	}
 	if len(rows) > pageRows {
 		l.Rows = rows[:pageRows]
 		q := v.r.URL.Query()

@@ -60,14 +60,19 @@ func (c *Console) catalog(ctx context.Context) (*template.Catalog, templatesPage
 	return catalog, page, nil
 }
 
-// titles are the templates' titles by id.
-func (c *Console) titles(ctx context.Context) (map[string]string, error) {
+// titles are the templates' titles by templateKey.
+type titles map[string]string
+
+// Of is the title of a template; "" when nobody knows it.
+func (t titles) Of(app, id string) string { return t[templateKey(app, id)] }
+
+func (c *Console) titles(ctx context.Context) (titles, error) {
 	_, page, err := c.catalog(ctx)
-	titles := map[string]string{}
+	found := titles{}
 	for _, t := range page.Templates {
-		titles[t.ID] = t.Title
+		found[templateKey(t.App, t.ID)] = t.Title
 	}
-	return titles, err
+	return found, err
 }
 
 func (c *Console) showTemplates(v *visit) error {

@@ -10,7 +10,7 @@ type userPage struct {
 	User     string // as it was asked for
 	Asked    bool
 	Bindings []boundUser
-	Titles   map[string]string
+	Titles   titles
 }
 
 // boundUser is a binding with what its openid allowed.

@@ -188,6 +188,26 @@ func (v view) Outcome(preview bool, action string, t tally) string {
 	return string(t.Result)
 }
 
+// namedTemplate is a template as lists show it.
+type namedTemplate struct{ ID, Title string }
+
+// Template is the view of a template's name.
+func (v view) Template(of titles, app, id string) view {
+	return v.With(namedTemplate{id, of.Of(app, id)})
+}
+
+// ErrcodeMeaning says what an errcode means; "" for one that nobody explains.
+func (v view) ErrcodeMeaning(errcode int) string { return v.explain(errcode).Meaning }
+
+// PauseReason says why WeChat's answers have paused an app: what is on record is
+// English.
+func (v view) PauseReason(p *Pause) string {
+	if meaning := v.ErrcodeMeaning(p.Errcode); v.lang == chinese && p.Errcode != 0 && meaning != "" {
+		return meaning
+	}
+	return p.Why
+}
+
 // hidden stands for what a viewer does not see.
 const hidden = "***"
 
