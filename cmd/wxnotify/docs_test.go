@@ -51,7 +51,7 @@ type fence struct {
 	line   int // of its first line of code, from 1
 	lang   string
 	text   string
-	marker string // the comment before it: who runs it
+	marker string // the comment before it, who runs it; "" without one
 }
 
 var fencePattern = regexp.MustCompile("(?m)^( *)```([\\w]*)[^\n]*\n((?s:.*?))^ *```$")
@@ -63,11 +63,14 @@ func (p page) fences() []fence {
 	for _, at := range fencePattern.FindAllStringSubmatchIndex(p.text, -1) {
 		before := strings.TrimRight(p.text[:at[0]], " \n")
 		marker := before[strings.LastIndexByte(before, '\n')+1:]
+		if !strings.HasPrefix(marker, "<!--") {
+			marker = ""
+		}
 		if from := strings.LastIndex(before, "<!-- the walk-through:"); from > strings.LastIndex(before, "<!-- end of the walk-through -->") {
 			marker = "<!-- run: TestReadmeWalkThrough -->"
 		}
 		all = append(all, fence{
-			line: strings.Count(p.text[:at[6]], "\n") + 1, lang: p.text[at[4]:at[5]], text: p.text[at[6]:at[7]], marker: strings.TrimSpace(marker),
+			line: strings.Count(p.text[:at[6]], "\n") + 1, lang: p.text[at[4]:at[5]], text: p.text[at[6]:at[7]], marker: marker,
 		})
 	}
 	return all
