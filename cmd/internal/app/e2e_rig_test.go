@@ -37,8 +37,10 @@ type rig struct {
 	client      *producer.Client
 	stopWeChat  func()
 
-	// env are the settings of the workers that start from now on.
-	env map[string]string
+	// env are the settings of the workers that start from now on, file the text of
+	// what WXNOTIFY_CONFIG names in them, if it is settingsPath.
+	env  map[string]string
+	file string
 }
 
 // newRig makes one whose WeChat knows and allows everybody.
@@ -84,7 +86,7 @@ func newRig(t *testing.T, sim simulator.Config, env map[string]string) *rig {
 // stopped when the test ends, unless stop was called.
 func (r *rig) start() (w *app.Process, log *logBuffer, stop func()) {
 	r.t.Helper()
-	cfg, err := config.Load(config.Sources{LookupEnv: func(k string) (string, bool) { v, ok := r.env[k]; return v, ok }})
+	cfg, err := r.load()
 	if err != nil {
 		r.t.Fatal(err)
 	}

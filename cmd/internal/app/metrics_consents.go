@@ -142,6 +142,9 @@ func (c *consentCollector) Collect(ch chan<- prometheus.Metric) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for app, templates := range c.known {
+		if _, served := c.process.settings().App(app); !served {
+			continue // since it was added up
+		}
 		for t, b := range templates {
 			ch <- gauge(consentMessagesDesc, float64(b.Messages), app, t)
 			ch <- gauge(consentOpenIDsDesc, float64(b.Some), app, t, "some")
