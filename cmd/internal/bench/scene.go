@@ -17,6 +17,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/wxnotify/wxnotify/producer"
+	"github.com/wxnotify/wxnotify/store"
 	"github.com/wxnotify/wxnotify/store/postgres"
 	"github.com/wxnotify/wxnotify/worker/task"
 	"github.com/wxnotify/wxnotify/worker/wechat/simulator"
@@ -136,7 +137,38 @@ func (s *scene) openOurs(ctx context.Context) (err error) {
 		return err
 	}
 	s.stops = append(s.stops, func() { _ = s.client.Close() })
-	return nil
+	return s.letRelayBegin(ctx, rdb)
+}
+
+// letRelayBegin lets a relay take note of the queue while it is empty. The first
+// one that ever looks would find a backlog without its mark in Redis and build
+// the whole queue anew, which nobody wants to measure.
+func (s *scene) letRelayBegin(ctx context.Context, rdb *redis.Client) error {
+	r, err := producer.NewRelay(producer.RelayConfig{Store: s.store, Redis: rdb, DefaultApp: s.app.AppID})
+	if err != nil {
+		return err
+	}
+	if err := r.Start(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	defer cancel()
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		_, err := s.store.Mark(ctx)
+		switch {
+		case err == nil:
+			return r.Stop(ctx)
+		case !errors.Is(err, store.ErrNotFound):
+			return errors.Join(err, r.Stop(ctx))
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(fmt.Errorf("the relay does not begin: %w", ctx.Err()), r.Stop(context.WithoutCancel(ctx)))
+		case <-tick.C:
+		}
+	}
 }
 
 // load puts a backlog of n messages before the pipeline.
