@@ -116,8 +116,8 @@ var handbookWords = []string{
 	"what an administrator does", "nothing of its own: see above", " with the second call", " after ", "yes", "no",
 }
 
-// inChinese is every text of the handbook, by the English one: a change of that
-// fails the test until somebody has looked at the other.
+// inChinese is every text of the handbook that is not the table's, by the English
+// one: a change of that fails the test until somebody has looked at the other.
 var inChinese = map[string]string{
 	"Kinds and reactions": "类别与处理", "kind": "类别", "what it is": "含义", "the notification becomes": "通知变为",
 	"costs an attempt": "消耗次数", "reaction": "处理", "WeChat means": "微信的含义", "what an administrator does": "管理员做什么",
