@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // quiet hours name time zones, and a small image has none
 
 	"github.com/redis/go-redis/v9"
 )

@@ -10,6 +10,7 @@ var messages = map[string]string{ //nolint:gosec // "password" is a word of a pa
 	"A key without a text is taken out.": "没有内容的字段会被去掉。",
 	"A person decided it.":               "由人工决定。",
 	"It came within its template's quiet hours and is due at their end.": "它落在模板的免打扰时段内，将在时段结束时发送。",
+	"Quiet hours:":                   "免打扰时段：",
 	"App":                            "小程序",
 	"Apps":                           "小程序",
 	"Attempt":                        "尝试",
