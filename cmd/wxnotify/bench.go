@@ -16,8 +16,15 @@ import (
 func (p *program) benchCommand() *cobra.Command {
 	var o bench.Options
 	cmd := &cobra.Command{
-		Use:     "bench",
-		Short:   "Measure the pipeline beside two others",
+		Use:   "bench",
+		Short: "Measure the pipeline beside two others",
+		Long: "bench takes backlogs away, hands notifications in and waits for work, in turn with a\n" +
+			"bare asynq server that keeps nothing and with a naive one that asks Redis and the\n" +
+			"database for everything with every message, and says what each took.\n\n" +
+			"It starts a Redis, a PostgreSQL and a simulated WeChat, and removes them at the end.\n" +
+			"With REDIS_URL it takes an empty Redis database instead, with DATABASE_URL a\n" +
+			"PostgreSQL, in which it makes and drops schemas of its own. All of it takes most of\n" +
+			"an hour; deploy/docs/bench.md says how to read it.",
 		GroupID: groupOperate,
 		Args:    cobra.NoArgs,
 	}
@@ -26,8 +33,8 @@ func (p *program) benchCommand() *cobra.Command {
 	f.BoolVar(&o.Quick, "quick", false, "little of everything, in a minute or two")
 	f.IntVar(&o.Rounds, "rounds", 0, "runs of each (default 3, with --quick 1)")
 	f.IntSliceVar(&o.Concurrency, "concurrency", nil, "calls in flight in the drains (default 50,200,500,1000, with --quick 200)")
-	f.DurationSliceVar(&o.Latency, "latency", nil, "of a call of WeChat in the drains (default 0s,100ms)")
-	f.StringSliceVar(&o.Pipelines, "pipelines", nil, "of the drains: ours, bare, bare x4, naive, naive default (default all)")
+	f.DurationSliceVar(&o.Latency, "latency", nil, "of a call in the drains (default 0s,100ms)")
+	f.StringSliceVar(&o.Pipelines, "pipelines", nil, "of the drains, of ours, bare, bare x4, naive, naive default (default all)")
 	f.IntVar(&o.Messages, "messages", 0, "backlog of a drain (default: what takes some seconds)")
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

@@ -118,8 +118,9 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if e.report.Machine, err = describe(ctx, servers); err != nil {
 		return nil, fmt.Errorf("bench: %w", err)
 	}
-	for _, name := range servers.foreign {
-		e.report.Notes = append(e.report.Notes, name+" was there before: what others do with it meanwhile is counted too")
+	e.report.Notes = servers.notes
+	for _, note := range servers.notes {
+		o.Progress("note: " + note)
 	}
 	for _, s := range chosen {
 		if err := s.run(e, ctx); err != nil {

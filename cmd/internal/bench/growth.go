@@ -55,11 +55,9 @@ func (e *env) growthOnce(ctx context.Context, p pipeline, backlog, least int) er
 	f.addCounts(from, to, int(to.sends-from.sends))
 	f[figRedisBytes] = loaded
 	s.stopWorker()
-	var bytes int64
-	if err := s.conn.QueryRow(ctx, `SELECT pg_total_relation_size('notifications')`).Scan(&bytes); err != nil {
-		return fmt.Errorf("look at the rows: %w", err)
+	if err := s.addSize(ctx, backlog, f); err != nil {
+		return err
 	}
-	f[figPGBytes] = float64(bytes) / float64(backlog)
 	e.add(Result{Scenario: scenarioGrowth, Pipeline: p.Name, Concurrency: growthConcurrency, Messages: backlog}, f)
 	e.Progress(fmt.Sprintf("growth: %s: %.0f messages/s, %.0f µs each", p.Name, f[figRate], f.cpu(partWorker, partRedis, partPostgres)))
 	return nil

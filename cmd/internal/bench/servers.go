@@ -26,9 +26,9 @@ type servers struct {
 	rdb                   *redis.Client
 	// postgres is the first process of a PostgreSQL that was started for the run.
 	postgres *process
-	// foreign says which were there before: what others do with them counts too.
-	foreign []string
-	stops   []func()
+	// notes are about servers that were there before.
+	notes []string
+	stops []func()
 }
 
 // openServers takes the servers that are named and starts the others.
@@ -40,12 +40,14 @@ func openServers(ctx context.Context, dir string, o Options) (_ *servers, err er
 		}
 	}()
 	if s.redisURL != "" {
-		s.foreign = append(s.foreign, "Redis")
+		s.notes = append(s.notes, "REDIS_URL is used: its database has to be empty and to be left alone meanwhile; keys of asynq and of "+
+			"wxnotify in it are removed, nothing is flushed, and what others do with that Redis is counted too")
 	} else if err := s.startRedis(ctx, dir); err != nil {
 		return nil, err
 	}
 	if s.databaseURL != "" {
-		s.foreign = append(s.foreign, "PostgreSQL")
+		s.notes = append(s.notes, "DATABASE_URL is used: schemas wxnotify_bench_… are made and dropped in it, no other is touched, and what "+
+			"others do with that database is counted too")
 	} else if err := s.startPostgres(ctx, dir); err != nil {
 		return nil, err
 	}
