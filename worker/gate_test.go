@@ -2,12 +2,15 @@ package worker
 
 import (
 	"context"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 
+	"github.com/wxnotify/wxnotify/store"
 	"github.com/wxnotify/wxnotify/worker/task"
 )
 
@@ -238,7 +241,7 @@ func TestPacerSharesOneRate(t *testing.T) {
 	start := time.Now()
 	const n = 100
 	for i := range n {
-		if _, ok := procs[i%2].wait(ctx, 10*time.Second); !ok {
+		if _, ok := procs[i%2].wait(ctx, store.Default, 10*time.Second); !ok {
 			t.Fatal("no permit in ten seconds")
 		}
 	}
@@ -254,10 +257,41 @@ func TestPacerSharesOneRate(t *testing.T) {
 func TestPacerGivesUpInsteadOfWaitingLong(t *testing.T) {
 	t.Parallel()
 	p := newPacer(testAppID(), 1, testRedis(t))
-	if _, ok := p.wait(context.Background(), 0); !ok {
+	if _, ok := p.wait(context.Background(), store.Default, 0); !ok {
 		t.Fatal("the first permit is free")
 	}
-	if after, ok := p.wait(context.Background(), 10*time.Millisecond); ok || after <= 0 {
+	if after, ok := p.wait(context.Background(), store.Default, 10*time.Millisecond); ok || after <= 0 {
 		t.Errorf("second permit: ok %v after %v; want no, and when to come back", ok, after)
 	}
+}
+
+// A backlog that uses up the rate does not keep it from a higher priority.
+func TestPacerServesHigherPrioritiesFirst(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(context.Background())
+	p := newPacer(testAppID(), 20, testRedis(t))
+	var given atomic.Int64
+	var backlog sync.WaitGroup
+	for range 200 {
+		backlog.Go(func() {
+			for ctx.Err() == nil {
+				if _, ok := p.wait(ctx, store.Low, time.Minute); ok {
+					given.Add(1)
+				}
+			}
+		})
+	}
+	eventually(t, "the backlog waits", func() bool { return given.Load() > 2 && waiting(p.turn, p.key, store.Low) > 150 })
+	for range 3 {
+		before := given.Load()
+		if _, ok := p.wait(ctx, store.Critical, time.Minute); !ok {
+			t.Fatal("no permit in a minute")
+		}
+		// Who holds the turn goes first, and what is counted late.
+		if others := given.Load() - before; others > 5 {
+			t.Errorf("%d of the backlog were served before", others)
+		}
+	}
+	cancel()
+	backlog.Wait()
 }

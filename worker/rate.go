@@ -2,12 +2,13 @@ package worker
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/go-redis/redis_rate/v10"
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/time/rate"
+
+	"github.com/wxnotify/wxnotify/store"
 )
 
 // pacer holds the messages of one app to a rate that the whole fleet shares.
@@ -21,8 +22,12 @@ type pacer struct {
 	block   int
 	limiter *redis_rate.Limiter
 	alone   *rate.Limiter
+	// turn is held by who gets the next permit. The others wait for it as for a
+	// slot: where the rate is the bound, a backlog of one priority must not keep the
+	// permits from a higher one.
+	turn *slots
 
-	mu       sync.Mutex
+	// Of the holder of the turn.
 	have     int
 	borrowed time.Time
 	retryAt  time.Time // the bucket was empty; no use in asking before
@@ -46,16 +51,24 @@ func newPacer(app string, perSecond int, rdb redis.UniversalClient) *pacer {
 		block:   block,
 		limiter: redis_rate.NewLimiter(rdb),
 		alone:   rate.NewLimiter(rate.Limit(perSecond), block),
+		turn:    newSlots(1),
 	}
 }
 
 // wait takes one permit, waiting at most limit; after is when to come back when
 // it did not get one.
-func (p *pacer) wait(ctx context.Context, limit time.Duration) (after time.Duration, ok bool) {
+func (p *pacer) wait(ctx context.Context, priority store.Priority, limit time.Duration) (after time.Duration, ok bool) {
 	if p == nil {
 		return 0, true
 	}
 	deadline := time.Now().Add(limit)
+	patient, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	release, err := p.turn.acquire(patient, p.key, priority)
+	if err != nil {
+		return time.Second / blocksPerSecond, false
+	}
+	defer release()
 	for {
 		next, ok := p.take(ctx)
 		if ok {
@@ -74,9 +87,9 @@ func (p *pacer) wait(ctx context.Context, limit time.Duration) (after time.Durat
 	}
 }
 
+// take is for the holder of the turn: one of a process asks, and the others get of
+// what came.
 func (p *pacer) take(ctx context.Context) (next time.Duration, ok bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock() // one process asks once; the others wait for its answer
 	if time.Since(p.borrowed) > borrowLife {
 		p.have = 0
 	}

@@ -178,7 +178,7 @@ func (d *delivery) attempt(app *app, look store.Look) (next *store.Look, answer 
 		return nil, d.later(time.Second, "another call for this openid is running")
 	}
 	defer unlock()
-	if after, ok := app.pacer.wait(d.ctx, patience); !ok {
+	if after, ok := app.pacer.wait(d.ctx, look.Priority, patience); !ok {
 		return nil, d.later(max(after, time.Second), "the app's rate is used up")
 	}
 	release, err := w.slots.acquire(d.ctx, look.App, look.Priority)
