@@ -79,7 +79,7 @@ func TestPageOfANotification(t *testing.T) {
 	v := r.operator()
 	n := r.dead()
 	text := v.want(path(n), 200)
-	for _, want := range []string{"47003", "argument invalid", "meaning", `/replay"`, `/discard"`, `/edit"`, "openid-1", "pages/a?id=7", ">text<"} {
+	for _, want := range []string{"47003", "argument invalid", "Meaning.", `/replay"`, `/discard"`, `/edit"`, "openid-1", "pages/a?id=7", ">text<"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page of a dead letter does not show %s", want)
 		}

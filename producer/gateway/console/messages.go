@@ -4,6 +4,9 @@ package console
 // list to what the pages use.
 var messages = map[string]string{ //nolint:gosec // "password" is a word of a page
 	"%d could not be.":                   "%d 条无法处理。",
+	"%d h":                               "%d 小时",
+	"%d min":                             "%d 分钟",
+	"%d s":                               "%d 秒",
 	"%d days":                            "%d 天",
 	"%d of %d done.":                     "已完成 %d / %d。",
 	"%s old, valid for %s":               "已用 %s，还有效 %s",

@@ -12,6 +12,8 @@ import (
 	"path"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/wxnotify/wxnotify/store"
 )
@@ -124,13 +126,13 @@ func (v view) Zone() string { return time.Now().In(v.c.cfg.Zone).Format("UTC-07:
 func (v view) Span(d time.Duration) string {
 	switch d = d.Round(time.Second); {
 	case d < 0:
-		return "0 s"
+		return v.T("%d s", 0)
 	case d < 2*time.Minute:
-		return fmt.Sprintf("%d s", int(d.Seconds()))
+		return v.T("%d s", int(d.Seconds()))
 	case d < 2*time.Hour:
-		return fmt.Sprintf("%d min", int(d.Minutes()))
+		return v.T("%d min", int(d.Minutes()))
 	case d < 48*time.Hour:
-		return fmt.Sprintf("%d h", int(d.Hours()))
+		return v.T("%d h", int(d.Hours()))
 	}
 	return v.T("%d days", int(d.Hours()/24))
 }
@@ -199,13 +201,25 @@ func (v view) Template(of titles, app, id string) view {
 // ErrcodeMeaning says what an errcode means; "" for one that nobody explains.
 func (v view) ErrcodeMeaning(errcode int) string { return v.explain(errcode).Meaning }
 
-// PauseReason says why WeChat's answers have paused an app: what is on record is
-// English.
+// ManyApps reports whether there is more than one app to tell apart.
+func (v view) ManyApps() bool { return len(v.c.cfg.Apps) > 1 }
+
+// Sentence makes a sentence of an explanation.
+func (v view) Sentence(text string) string {
+	first, size := utf8.DecodeRuneInString(text)
+	if text = string(unicode.ToUpper(first)) + text[size:]; v.lang == chinese {
+		return text + "。"
+	}
+	return text + "."
+}
+
+// PauseReason says why WeChat's answers have paused an app, without the errcode,
+// which stands behind it. What is on record is English.
 func (v view) PauseReason(p *Pause) string {
 	if meaning := v.ErrcodeMeaning(p.Errcode); v.lang == chinese && p.Errcode != 0 && meaning != "" {
 		return meaning
 	}
-	return p.Why
+	return strings.TrimPrefix(p.Why, fmt.Sprintf("errcode %d: ", p.Errcode))
 }
 
 // hidden stands for what a viewer does not see.
