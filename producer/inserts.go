@@ -118,7 +118,7 @@ func (s *inserts) insert(calls []*insertCall) {
 	for _, c := range calls {
 		rows = append(rows, c.batch...)
 	}
-	ctx, span := task.StartShared(ctx, s.tracer, spanInsert, spansOf(calls), clientSpan...)
+	ctx, span := task.StartShared(ctx, s.tracer, spanInsert, calls, (*insertCall).waits, clientSpan...)
 	defer span.End()
 	inserted, err := s.store.Insert(ctx, rows)
 	if err == nil && len(inserted) != len(rows) {

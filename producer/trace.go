@@ -3,7 +3,6 @@ package producer
 import (
 	"context"
 	"errors"
-	"iter"
 
 	"github.com/google/uuid"
 	"go.opentelemetry.io/otel/attribute"
@@ -64,16 +63,8 @@ func describeInsert(span trace.Span, rows int, err error) {
 	fail(span, err)
 }
 
-// spansOf are the spans under which calls wait for their transaction.
-func spansOf(calls []*insertCall) iter.Seq[trace.Span] {
-	return func(yield func(trace.Span) bool) {
-		for _, c := range calls {
-			if !yield(c.span) {
-				return
-			}
-		}
-	}
-}
+// waits is the span under which the caller waits.
+func (c *insertCall) waits() trace.Span { return c.span }
 
 // fail notes on a span that its work failed. The error's own text stays out of
 // it: it may quote a server, and with it anybody's data.

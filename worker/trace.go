@@ -3,7 +3,6 @@ package worker
 import (
 	"context"
 	"errors"
-	"iter"
 	"slices"
 
 	"github.com/hibiken/asynq"
@@ -112,19 +111,11 @@ func (d *delivery) describeMoved(m store.Move) {
 
 // startCommit starts the span of a transaction.
 func startCommit(tracer trace.Tracer, items []*item) (context.Context, trace.Span) {
-	return task.StartShared(context.Background(), tracer, spanCommit, spansOf(items), commitSpan...)
+	return task.StartShared(context.Background(), tracer, spanCommit, items, (*item).waits, commitSpan...)
 }
 
-// spansOf are the spans under which the items are waited for.
-func spansOf(items []*item) iter.Seq[trace.Span] {
-	return func(yield func(trace.Span) bool) {
-		for _, it := range items {
-			if !yield(it.span) {
-				return
-			}
-		}
-	}
-}
+// waits is the span under which the item is waited for.
+func (it *item) waits() trace.Span { return it.span }
 
 // describeCommit says on the span of a transaction what it wrote.
 func describeCommit(span trace.Span, b store.Batch, err error) {

@@ -2,7 +2,6 @@ package task
 
 import (
 	"context"
-	"iter"
 
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
@@ -87,11 +86,12 @@ func (c carrier) Keys() []string { return []string{traceparent} }
 // whom waits for it under a span of its own. It is a child of the first of those
 // that are sampled, so that it is seen where it was waited for, and has links to
 // the others. For none it is no span, at no cost.
-func StartShared(
-	ctx context.Context, tracer trace.Tracer, name string, waiting iter.Seq[trace.Span], opts ...trace.SpanStartOption,
+func StartShared[T any](
+	ctx context.Context, tracer trace.Tracer, name string, waiting []T, spanOf func(T) trace.Span, opts ...trace.SpanStartOption,
 ) (context.Context, trace.Span) {
-	shared := trace.SpanFromContext(context.Background()) // none
-	for span := range waiting {
+	shared := noSpan
+	for _, w := range waiting {
+		span := spanOf(w)
 		switch sc := span.SpanContext(); {
 		case !sc.IsSampled():
 		case !shared.IsRecording():
@@ -105,3 +105,6 @@ func StartShared(
 	}
 	return ctx, shared
 }
+
+// noSpan is the span of what is not traced.
+var noSpan = trace.SpanFromContext(context.Background())

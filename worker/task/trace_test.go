@@ -93,6 +93,8 @@ func TestTraceOfHostileHeaders(t *testing.T) {
 	}
 }
 
+func itself(s trace.Span) trace.Span { return s }
+
 func TestStartShared(t *testing.T) {
 	t.Parallel()
 	tracer, rec := newTracer(t)
@@ -100,10 +102,10 @@ func TestStartShared(t *testing.T) {
 	_, first := tracer.Start(t.Context(), "first")
 	_, second := tracer.Start(t.Context(), "second")
 
-	if _, span := task.StartShared(t.Context(), tracer, "commit", slices.Values([]trace.Span{none, none})); span.IsRecording() {
+	if _, span := task.StartShared(t.Context(), tracer, "commit", []trace.Span{none, none}, itself); span.IsRecording() {
 		t.Error("a span for nobody")
 	}
-	_, span := task.StartShared(t.Context(), tracer, "commit", slices.Values([]trace.Span{none, first, none, second}),
+	_, span := task.StartShared(t.Context(), tracer, "commit", []trace.Span{none, first, none, second}, itself,
 		trace.WithAttributes(attribute.Int("n", 4)))
 	span.End()
 

@@ -25,6 +25,8 @@ type door struct {
 	base  string // of the API
 	admin string
 	key   string
+	// header are headers of every request.
+	header map[string]string
 	// client keeps connections, as a back end does.
 	client *http.Client
 }
@@ -81,6 +83,9 @@ func (d *door) call(ctx context.Context, method, path string, body any) (int, []
 	}
 	req.Header.Set("Authorization", "Bearer "+d.key)
 	req.Header.Set("Content-Type", "application/json")
+	for k, v := range d.header {
+		req.Header.Set(k, v)
+	}
 	resp, err := d.client.Do(req)
 	if err != nil {
 		return 0, nil, err

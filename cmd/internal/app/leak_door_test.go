@@ -39,6 +39,7 @@ type leakDoor struct {
 	rig     *rig
 	s       *search
 	hook    *leakHook
+	traces  *collector
 	proxy   *dbProxy
 	pushURL string
 }
@@ -95,14 +96,19 @@ producers:
 		"WECHAT_CALLBACK_TOKEN": leakPushSign, "WECHAT_CALLBACK_AES_KEY": leakAESKey, "WECHAT_CALLBACK_PLAINTEXT": "true",
 		"test redis password": canary + "redispassword", "SEND_TIMEOUT": "5s",
 	})
+	traces := startCollector(t)
+	maps.Copy(r.env, traces.env())
 	proxy := startProxy(t, r.databaseURL)
 	t.Cleanup(proxy.join)
 	r.env["DATABASE_URL"] = proxy.url
 	d := &leakDoor{
-		door: r.spawnGateway("--with-worker"), rig: r, hook: hook, proxy: proxy,
+		door: r.spawnGateway("--with-worker"), rig: r, hook: hook, proxy: proxy, traces: traces,
 		s: &search{t: t, places: map[string]int{}},
 	}
 	d.key = leakKey
+	d.header = map[string]string{
+		"Traceparent": callerTrace, "Tracestate": "vendor=" + canary, "Baggage": "user=" + leakUser(1), "X-Request-Id": canary,
+	}
 	d.pushURL = d.base + strings.Replace(callback.Pattern, "{appid}", a.AppID, 1)
 	return d
 }
@@ -168,6 +174,7 @@ func TestGatewayLeaksNothing(t *testing.T) {
 		d.s.in(path, ask(t, "GET", d.admin+path, "").body)
 	}
 	d.terminate()
+	d.traces.search(d.s)
 	log := d.log.String()
 	d.s.in("the log", log)
 	if found := sessionForm.FindString(log); found != "" {
@@ -178,7 +185,7 @@ func TestGatewayLeaksNothing(t *testing.T) {
 			t.Errorf("the log has no %s: a path was not gone", text)
 		}
 	}
-	for place, least := range map[string]int{"a refusal": 25, "another producer": 8, "a webhook": 2} {
+	for place, least := range map[string]int{"a refusal": 25, "another producer": 8, "a webhook": 2, "a span": 100} {
 		if d.s.places[place] < least {
 			t.Errorf("%s: %d searched, want at least %d", place, d.s.places[place], least)
 		}

@@ -186,6 +186,7 @@ func tokenFaults(secret string) []simulator.Fault {
 type leakRig struct {
 	*rig
 	proxy  *dbProxy
+	traces *collector
 	worker *child
 	admin  string
 	token  string // of the first app
@@ -212,7 +213,8 @@ func newLeakRig(t *testing.T, env map[string]string, faults int) *leakRig {
 		"SEND_TIMEOUT": "8s", "IN_DOUBT_WAIT": "1s", "WXNOTIFY_CONFIG": file,
 	}
 	maps.Copy(all, env)
-	r := &leakRig{rig: newRig(t, simulator.Config{Apps: apps}, all)}
+	r := &leakRig{rig: newRig(t, simulator.Config{Apps: apps}, all), traces: startCollector(t)}
+	maps.Copy(r.env, r.traces.env())
 	delete(r.env, "WECHAT_APPID")
 	delete(r.env, "WECHAT_SECRET")
 	r.proxy = startProxy(t, r.databaseURL)
@@ -325,6 +327,7 @@ func TestFailuresLeakNothing(t *testing.T) {
 		return errors.New("not yet")
 	})
 	r.worker.terminate()
+	r.traces.search(s)
 	log := r.worker.log.String()
 	s.in("the log", log)
 	for _, text := range []string{`"level":"debug"`, "app paused", "no access token", "store does not answer", "task cannot be sent"} {
@@ -332,7 +335,7 @@ func TestFailuresLeakNothing(t *testing.T) {
 			t.Errorf("the log has no %q: a path was not gone", text)
 		}
 	}
-	for place, least := range map[string]int{"a row": len(paths), "an attempt": len(paths), "an error text in Redis": 20, "/archived_tasks": 3, "/retry_tasks": 3} {
+	for place, least := range map[string]int{"a row": len(paths), "an attempt": len(paths), "a span": 4 * len(paths), "an error text in Redis": 20, "/archived_tasks": 3, "/retry_tasks": 3} {
 		if s.places[place] < least {
 			t.Errorf("%s: %d searched, want at least %d", place, s.places[place], least)
 		}
