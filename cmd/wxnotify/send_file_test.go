@@ -88,9 +88,9 @@ func TestSendFileReportsBadLines(t *testing.T) {
 	}
 	want := map[int]string{
 		1: "queued", 3: "queued", 5: "queued", 6: "queued",
-		7: "", 8: "", 9: "data,template_id,user_id", 10: "Ref,templet", 11: "queued", 12: "expires_at,send_at",
-		13: "priority,duplicates", 14: "app", 15: "openid", 16: "data.a1,user_id", 17: "", 18: "",
-		19: "ref", 20: "queued", 21: "", 22: "queued",
+		7: "", 8: "", 9: "/data,/template_id,/user_id", 10: "/Ref,/templet", 11: "queued", 12: "/expires_at,/send_at",
+		13: "/priority,/duplicates", 14: "/app", 15: "/openid", 16: "/data/a1,/user_id", 17: "", 18: "",
+		19: "/ref", 20: "queued", 21: "", 22: "queued",
 	}
 	got, answers := s.sendLines(t, strings.Join(lines, "\n"))
 	if diff := cmp.Diff(want, answers); diff != "" {
@@ -142,7 +142,7 @@ func TestSendFileForPeople(t *testing.T) {
 		t.Errorf("exit code %d, stdout %q", got.code, got.stdout)
 	}
 	for _, want := range []string{
-		"line 2: data is required; template_id is required; user_id is required (or openid)\n",
+		"line 2: /data is required; /template_id is required; /user_id is required (or openid)\n",
 		"and 2 bad lines more; --json names every one\n", "accepted 2  bad 52  in ", "52 bad lines left out\n",
 	} {
 		if !strings.Contains(got.stderr, want) {

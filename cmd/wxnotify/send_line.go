@@ -7,6 +7,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/producer/gateway"
@@ -99,24 +101,33 @@ func (s *sender) resolve(asked gateway.Asked) (producer.Notification, gateway.Fi
 	return n, faults
 }
 
-// lineFaults are the API's faults as they are told here, the first of each field
-// only: fields with dots, and no name that could be somebody's text.
-func lineFaults(lists ...gateway.FieldErrors) task.FieldErrors {
+// lineFaults are the API's faults as they are told here: fields with dots, and
+// no name that could be somebody's text. What resolved says about a field that
+// parsed complains of already is a consequence.
+func lineFaults(parsed, resolved gateway.FieldErrors) task.FieldErrors {
 	var faults task.FieldErrors
 	strangers := false
-	for _, f := range slices.Concat(lists...) {
+	tell := func(f gateway.FieldError) {
 		name, key, inData := strings.Cut(strings.TrimPrefix(f.Field, "/"), "/")
 		switch {
 		case f.Code == gateway.FieldUnknown && !inData && !fieldName(name):
 			strangers = true
-			continue
-		case inData && !fieldName(key):
+			return
+		case inData && !dataName(key):
 			f.Reason = "has a key that could not be used: " + f.Reason
 		case inData:
 			name += "." + key
 		}
-		if !slices.ContainsFunc(faults, func(g task.FieldError) bool { return g.Field == name && name != "" }) {
-			faults = append(faults, task.FieldError{Field: name, Reason: f.Reason})
+		if told := (task.FieldError{Field: name, Reason: f.Reason}); !slices.Contains(faults, told) {
+			faults = append(faults, told)
+		}
+	}
+	for _, f := range parsed {
+		tell(f)
+	}
+	for _, f := range resolved {
+		if !slices.ContainsFunc(parsed, func(g gateway.FieldError) bool { return g.Field == f.Field }) {
+			tell(f)
 		}
 	}
 	if strangers {
@@ -124,6 +135,16 @@ func lineFaults(lists ...gateway.FieldErrors) task.FieldErrors {
 	}
 	slices.SortStableFunc(faults, func(a, b task.FieldError) int { return strings.Compare(a.Field, b.Field) })
 	return faults
+}
+
+// maxDataName is more than the label of a field, which is one word or two.
+const maxDataName = 20
+
+// dataName reports whether key looks like a field of a template: a key, or a
+// label such as 申请人.
+func dataName(key string) bool {
+	return fieldName(key) || key != "" && utf8.RuneCountInString(key) <= maxDataName &&
+		!strings.ContainsFunc(key, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '_' })
 }
 
 // fieldName reports whether name looks like a field's; anything else may be

@@ -26,7 +26,7 @@ func (p *program) sendOne(cmd *cobra.Command, f *sendFlags) error {
 	return p.withSender(cmd, f, func(ctx context.Context, s *sender) error {
 		resolved, found := s.resolve(gateway.Asked{Notification: n})
 		if len(found) > 0 && n.TemplateID != "" && len(n.Data) > 0 {
-			return usageError{flagFaults(lineFaults(found))}
+			return usageError{flagFaults(lineFaults(nil, found))}
 		}
 		n = resolved
 		accepted, err := s.client.Send(ctx, n)

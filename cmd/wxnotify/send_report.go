@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -25,7 +26,8 @@ type sendLine struct {
 	Errors    []jsonFault  `json:"errors,omitempty"`
 }
 
-// jsonFault is one bad field; Field is "" for the line as a whole.
+// jsonFault is one bad field; Field is a JSON Pointer into the line, as in the
+// API's answers, "" for the line as a whole.
 type jsonFault struct {
 	Field  string `json:"field"`
 	Reason string `json:"reason"`
@@ -34,9 +36,17 @@ type jsonFault struct {
 func jsonFaults(faults task.FieldErrors) []jsonFault {
 	list := make([]jsonFault, len(faults))
 	for i, f := range faults {
-		list[i] = jsonFault(f)
+		list[i] = jsonFault{Field: fieldPointer(f.Field), Reason: f.Reason}
 	}
 	return list
+}
+
+// fieldPointer is the JSON Pointer of a field that is written with a dot.
+func fieldPointer(field string) string {
+	if field == "" {
+		return ""
+	}
+	return "/" + strings.Replace(field, ".", "/", 1)
 }
 
 // sendReport tells what became of a file, line by line and in sum. It belongs
@@ -85,7 +95,7 @@ func (r *sendReport) line(it sendItem, answer sendLine) {
 		}
 		if r.bad <= maxShownFaults && !r.asJSON {
 			r.progress.clear()
-			r.p.printf("line %d: %s\n", it.line, cell(it.faultText(answer.Errors)))
+			r.p.printf("line %d: %s\n", it.line, cell(faultText(answer.Errors)))
 		}
 	case *answer.Duplicate:
 		r.duplicates++
@@ -116,12 +126,13 @@ func (r *sendReport) encode(answer sendLine) {
 	_ = enc.Encode(answer) // texts, numbers and a UUID always encode
 }
 
-func (sendItem) faultText(faults []jsonFault) string {
-	var list task.FieldErrors
-	for _, f := range faults {
-		list = append(list, task.FieldError(f))
+// faultText names every fault of a line: whoever mends one wants to know of all.
+func faultText(faults []jsonFault) string {
+	texts := make([]string, len(faults))
+	for i, f := range faults {
+		texts[i] = strings.TrimSpace(f.Field + " " + f.Reason)
 	}
-	return list.Error()
+	return strings.Join(texts, "; ")
 }
 
 // flush writes the answers of a batch and draws the progress.

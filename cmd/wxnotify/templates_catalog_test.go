@@ -178,17 +178,30 @@ func entriesOf(t *testing.T, sh shell, file string) map[string]template.Entry {
 	return entries
 }
 
+func TestDoorOf(t *testing.T) {
+	t.Parallel()
+	for addr, want := range map[string]string{
+		":8080": "http://127.0.0.1:8080", "0.0.0.0:80": "http://127.0.0.1:80", "[::]:8081": "http://127.0.0.1:8081",
+		"10.1.2.3:8080": "http://10.1.2.3:8080", "[::1]:80": "http://[::1]:80", "gateway:8080": "http://gateway:8080",
+	} {
+		if got := doorOf(addr); got != want {
+			t.Errorf("%s: got %s, want %s", addr, got, want)
+		}
+	}
+}
+
 func TestTemplatesShow(t *testing.T) {
 	t.Parallel()
 	sh, _ := withWeChat(t, eachStore["sqlite"](t), exampleCatalog(t))
 	sh.must(t, "migrate", "up")
 	sh.must(t, "templates", "sync")
+	sh.env["LISTEN_ADDR"] = ":18080"
 	got := sh.must(t, "templates", "show", "need_confirm")
 	for _, want := range []string{
 		"kind       one_time\n",
 		"thing1   applicant   申请人    at most 20 characters",
 		"time4    applied_at  申请时间",
-		`curl -sS http://127.0.0.1:8080/v1/notifications \
+		`curl -sS http://127.0.0.1:18080/v1/notifications \
   -H "Authorization: Bearer $WXNOTIFY_KEY" -H 'Content-Type: application/json' \
   -d '{
     "template_id": "need_confirm",
@@ -264,7 +277,7 @@ line 5: /colour is not a field here
 line 5: /user_id is required (or openid)
 line 5: /wait must be 0 to 31622400 seconds; for example 3600
 line 5: /data/report has a newline or another control character, which WeChat refuses: replace it by a blank; for example 设备领用月报
-line 6: is not JSON
+line 6: is not JSON: column 2
 line 7: /data must be an object such as {"thing1":"text"}, not a string that contains one
 `
 	if diff := cmp.Diff(want, got.stdout); diff != "" || got.code != exitFailed {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 
@@ -36,6 +38,7 @@ func (p *program) templatesShowCommand() *cobra.Command {
 			}
 			def, _ := cfg.App("")
 			call := newSampleCall(t, t.App != def.AppID)
+			call.door = doorOf(cfg.ListenAddr)
 			if *asJSON {
 				return p.printJSON(struct {
 					shownTemplate
@@ -89,13 +92,26 @@ func (p *program) printTemplate(t *template.Template, call sampleCall) error {
 	if err := p.printTable([]string{"KEY", "NAME", "LABEL", "RULE", "EXAMPLE"}, rows); err != nil {
 		return err
 	}
-	return p.print("\ncurl:\n\n" + call.curl() + "\n\nJava:\n\n" + call.java() + "\n")
+	return p.print("\ncurl, with a key of 'wxnotify keys new' in WXNOTIFY_KEY:\n\n" + call.curl() + "\n\nJava:\n\n" + call.java() + "\n")
 }
 
 // sampleCall is a notification with the examples of a template's fields.
 type sampleCall struct {
+	door                string // the gateway's address, as seen from its machine
 	app, template, page string // app is "" for the default one
 	data                [][2]string
+}
+
+// doorOf is where a gateway on this machine is found that listens on addr.
+func doorOf(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "http://" + addr
+	}
+	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port)
 }
 
 func newSampleCall(t *template.Template, nameApp bool) sampleCall {
@@ -144,7 +160,7 @@ func (c sampleCall) curl() string {
 		member("      ", d[0], d[1], i == len(c.data)-1)
 	}
 	body.WriteString("    }\n  }")
-	return "curl -sS http://127.0.0.1:8080/v1/notifications \\\n" +
+	return "curl -sS " + c.door + "/v1/notifications \\\n" +
 		"  -H \"Authorization: Bearer $WXNOTIFY_KEY\" -H 'Content-Type: application/json' \\\n" +
 		"  -d '" + strings.ReplaceAll(body.String(), "'", `'\''`) + "'"
 }

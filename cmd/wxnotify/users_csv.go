@@ -117,7 +117,7 @@ func (l *bindingLines) next() (store.Binding, int, error) {
 	}
 	line, _ := l.reader.FieldPos(0)
 	if len(record) != len(l.columns) {
-		return store.Binding{}, line, badLineError{fmt.Sprintf("has %d fields, the header has %d", len(record), len(l.columns))}
+		return store.Binding{}, line, badLineError{fmt.Sprintf("has %s, the header has %d", count(len(record), "field"), len(l.columns))}
 	}
 	b := store.Binding{App: l.defaultApp}
 	for i, name := range l.columns {

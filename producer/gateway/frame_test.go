@@ -57,6 +57,9 @@ func TestRequestsThatAreNone(t *testing.T) {
 		return d.do(keyBilling, "POST", "/v1/notifications", body, headers...)
 	}
 	d.want("no such path", d.do(keyBilling, "GET", "/v2", nil), http.StatusNotFound, CodeNotFound)
+	if a := d.do(keyBilling, "GET", "/v2", nil); !strings.Contains(string(a.body), "there is no such path") {
+		t.Errorf("no such path: %s", a.body)
+	}
 	d.want("a path that is not clean", d.do(keyBilling, "POST", "/v1//notifications", report(nil)), http.StatusNotFound, CodeNotFound)
 	a := d.do(keyBilling, "DELETE", "/v1/notifications", nil)
 	d.want("another method", a, http.StatusMethodNotAllowed, CodeMethod)

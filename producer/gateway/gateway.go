@@ -157,7 +157,7 @@ func (g *Gateway) Drain(ctx context.Context) error {
 func (g *Gateway) unknown(w http.ResponseWriter, r *http.Request, h http.Handler) {
 	probe := &probe{header: http.Header{}}
 	h.ServeHTTP(probe, r)
-	p := errNotFound
+	p := errNoPath
 	if probe.status == http.StatusMethodNotAllowed {
 		allow := probe.header.Get("Allow")
 		w.Header().Set("Allow", allow)

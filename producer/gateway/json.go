@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -54,11 +56,31 @@ func parse(b []byte) (value, error) {
 	case !utf8.Valid(b):
 		return value{}, errNotUTF8
 	case !json.Valid(b):
-		return value{}, errNotJSON
+		return value{}, notJSON(b)
 	}
 	s := scanner{text: b}
 	v := s.value(0)
 	return v, s.err
+}
+
+// notJSON says where b stops being JSON, and not what stands there: that is the
+// caller's text.
+func notJSON(b []byte) error {
+	var raw json.RawMessage
+	syntax, ok := errors.AsType[*json.SyntaxError](json.Unmarshal(b, &raw))
+	switch {
+	case len(bytes.TrimSpace(b)) == 0:
+		return fmt.Errorf("%w: it is empty", errNotJSON)
+	case !ok || syntax.Offset < 1 || strings.HasPrefix(syntax.Error(), "unexpected end"):
+		return fmt.Errorf("%w: it ends too early", errNotJSON)
+	}
+	before := b[:syntax.Offset-1]
+	line := 1 + bytes.Count(before, []byte("\n"))
+	column := 1 + utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:])
+	if !bytes.Contains(bytes.TrimSpace(b), []byte("\n")) { // perhaps itself a line of a file
+		return fmt.Errorf("%w: column %d", errNotJSON, column)
+	}
+	return fmt.Errorf("%w: line %d, column %d", errNotJSON, line, column)
 }
 
 // scanner reads text that is known to be valid.

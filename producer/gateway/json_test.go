@@ -51,6 +51,14 @@ func TestParse(t *testing.T) {
 			t.Errorf("%.20q: %v, want %v", text, err, want)
 		}
 	}
+	for text, want := range map[string]string{
+		" ": "is empty", "{": "ends too early", `{"a":"b`: "ends too early", "{} {}": "JSON: column 4", "[1,]\n": "JSON: column 4",
+		"[\n1,\n 中x]": "line 3, column 2", `{"中":'s3cr3t'}`: "JSON: column 6",
+	} {
+		if _, err := parse([]byte(text)); err == nil || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("%.20q: %v, want %q", text, err, want)
+		}
+	}
 	if _, err := parse([]byte(strings.Repeat("[", maxDepth+1) + strings.Repeat("]", maxDepth+1))); err != nil {
 		t.Errorf("as deep as may be: %v", err)
 	}

@@ -114,6 +114,9 @@ const retryAfter = time.Second
 // errNotFound is the answer to an id that does not exist or is not the caller's.
 var errNotFound = refuse(http.StatusNotFound, CodeNotFound, "there is nothing here that this key may see")
 
+// errNoPath is the answer to a path that nothing is at, for no key.
+var errNoPath = refuse(http.StatusNotFound, CodeNotFound, "there is no such path; /openapi.json lists those there are, and /docs explains them")
+
 // write writes the Problem.
 func (p *Problem) write(w http.ResponseWriter) {
 	h := w.Header()
