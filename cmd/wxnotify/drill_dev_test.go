@@ -3,10 +3,8 @@ package main
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -16,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/hibiken/asynq"
 
+	"github.com/wxnotify/wxnotify/cmd/internal/processtest"
 	"github.com/wxnotify/wxnotify/store"
 	"github.com/wxnotify/wxnotify/worker/task"
 	"github.com/wxnotify/wxnotify/worker/wechat/simulator"
@@ -183,8 +182,7 @@ func killSparing(ctx context.Context, t *testing.T, cmd *exec.Cmd, dir string) {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		signal(syscall.SIGSTOP)
-		awaitStopped(ctx, t, cmd.Process.Pid)
+		processtest.Stop(ctx, t, cmd.Process)
 		var again int
 		err := db.QueryRowContext(ctx, `SELECT count(*) FROM notifications WHERE state = 'sending' AND doubts > 0`).Scan(&again)
 		if err != nil {
@@ -202,26 +200,6 @@ func killSparing(ctx context.Context, t *testing.T, cmd *exec.Cmd, dir string) {
 	}
 	signal(syscall.SIGKILL)
 	cmd.Wait() //nolint:errcheck // it was killed
-}
-
-// awaitStopped waits until a child that got SIGSTOP stands still.
-func awaitStopped(ctx context.Context, t *testing.T, pid int) {
-	t.Helper()
-	for ctx.Err() == nil {
-		var status syscall.WaitStatus
-		got, err := syscall.Wait4(pid, &status, syscall.WUNTRACED|syscall.WNOHANG, nil)
-		switch {
-		case errors.Is(err, syscall.EINTR), err == nil && got == 0:
-			runtime.Gosched()
-		case err != nil:
-			t.Fatal(err)
-		case status.Stopped():
-			return
-		default:
-			t.Fatalf("the process ended instead of standing still: %v", status)
-		}
-	}
-	t.Fatal(ctx.Err())
 }
 
 // dev is killed again and again, at another moment each time, and started on the

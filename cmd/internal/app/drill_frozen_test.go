@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wxnotify/wxnotify/cmd/internal/processtest"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/store"
 )
@@ -84,7 +85,7 @@ func (c *crash) signal(w *child, sig syscall.Signal) {
 func (c *crash) frozenInCall() *child {
 	c.t.Helper()
 	w := c.inCall(false)
-	c.signal(w, syscall.SIGSTOP)
+	processtest.Stop(c.t.Context(), c.t, w.cmd.Process)
 	c.letGo()
 	return w
 }
@@ -97,7 +98,7 @@ func (c *crash) frozenBeforeCall() *child {
 	claimed := c.database.setAt(silent, true, updatedText)
 	c.hand()
 	c.await("the claim is written", claimed)
-	c.signal(w, syscall.SIGSTOP)
+	processtest.Stop(c.t.Context(), c.t, w.cmd.Process)
 	c.database.set(passing) // the reply is in its hands
 	asleep := time.Now()
 	eventually(c.t, "it has slept for long", func() error {

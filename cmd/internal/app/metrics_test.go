@@ -47,6 +47,10 @@ func TestMetricsOfTheProcess(t *testing.T) {
 	if err := r.rdb.Set(t.Context(), "asynq:{default}:paused", now.Unix(), 0).Err(); err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, "the relay has built the queue of its new Redis", func() error {
+		_, err := r.store.Mark(t.Context())
+		return err
+	})
 	r.send(3, nil)
 	overdue := redis.Z{Member: "gone", Score: float64(now.Add(-time.Hour).Unix())}
 	for _, set := range []string{"scheduled", "archived"} {
