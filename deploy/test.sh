@@ -69,6 +69,10 @@ main() {
 	[[ -n ${TEST_DATABASE_URL:-} ]] || start_postgres
 	[[ -n ${TEST_REDIS_URL:-} ]] || start_redis
 	export TEST_DATABASE_URL TEST_REDIS_URL WXNOTIFY_TEST_SERVERS=required
+	# Where there is a browser, the console has to work in it.
+	if command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null; then
+		export WXNOTIFY_TEST_BROWSER=required
+	fi
 
 	local flags=(-p 2 -timeout 20m)
 	[[ -z ${CI:-} ]] || flags+=(-count=1)

@@ -164,6 +164,7 @@ func (p *program) printDetail(d shownDetail) error {
 	}
 	add(d.ID.String(), state)
 	b.WriteString("\n")
+	top := b.Len()
 	add("reason", string(d.Reason))
 	add("", d.Advice.Meaning)
 	if d.Errcode != 0 {
@@ -175,7 +176,9 @@ func (p *program) printDetail(d shownDetail) error {
 	for _, line := range d.Advice.Commands {
 		add("", "  "+line)
 	}
-	b.WriteString("\n")
+	if b.Len() > top { // there is something to say of why it is so
+		b.WriteString("\n")
+	}
 	for _, pair := range [][2]string{
 		{"app", d.App},
 		{"template", d.TemplateID},
