@@ -170,3 +170,42 @@ func TestExamplesOfTheDocument(t *testing.T) {
 		t.Error("there are no examples")
 	}
 }
+
+// Whoever reads /docs is told what each field and each parameter is.
+func TestEveryFieldIsDescribed(t *testing.T) {
+	t.Parallel()
+	d := sqliteDoor(t)
+	a := d.do("", "GET", "/openapi.json", nil)
+	d.want("document", a, http.StatusOK, "")
+	fields := 0
+	told := func(v any, at string) {
+		fields++
+		o := object0(v)
+		if _, elsewhere := o["$ref"]; !elsewhere && len(str(o["description"])) < len("The text.") {
+			t.Errorf("%s has no description", at)
+		}
+	}
+	var walk func(v any, at string)
+	walk = func(v any, at string) {
+		if list, ok := v.([]any); ok {
+			for i, item := range list {
+				walk(item, fmt.Sprintf("%s/%d", at, i))
+			}
+			return
+		}
+		o := object0(v)
+		if _, parameter := o["in"]; parameter && str(o["name"]) != "" {
+			told(v, at)
+		}
+		for name, field := range object0(o["properties"]) {
+			told(field, at+"/"+name)
+		}
+		for name, inner := range o {
+			walk(inner, at+"/"+name)
+		}
+	}
+	walk(parsed[map[string]any](d, a), "")
+	if fields < 100 {
+		t.Errorf("only %d fields and parameters were found", fields)
+	}
+}
