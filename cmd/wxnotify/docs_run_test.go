@@ -105,7 +105,7 @@ func docShell(t *testing.T) (dir string, env []string) {
 	})
 	dir = t.TempDir()
 	program := fmt.Sprintf("#!/bin/sh\n%s=1 exec %q \"$@\"\n", programEnv, os.Args[0])
-	if err := os.WriteFile(filepath.Join(dir, "wxnotify"), []byte(program), 0o700); err != nil { //nolint:gosec // it is run
+	if err := os.WriteFile(filepath.Join(dir, "wxnotify"), []byte(program), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	return dir, []string{
