@@ -65,8 +65,10 @@ type Process struct {
 	api      *gateway.Gateway
 	console  atomic.Pointer[consolePages] // nil without an admin listener
 	queues   http.Handler                 // asynqmon, once there was a console
-	eraser   *gateway.Eraser
-	started  time.Time
+	// listed are WeChat's templates as the store had them last.
+	listed  atomic.Pointer[[]store.Template]
+	eraser  *gateway.Eraser
+	started time.Time
 	// delivered is the histogram that worker and callback share.
 	delivered *prometheus.HistogramVec
 	draining  atomic.Bool

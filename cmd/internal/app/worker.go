@@ -82,10 +82,14 @@ func (p *Process) countedTemplates(ctx context.Context, cfg *config.Config) map[
 	ctx, cancel := context.WithTimeout(ctx, readyzTimeout)
 	defer cancel()
 	synced, err := p.parts.Store.Templates(ctx, "")
-	if err != nil {
+	if err == nil {
+		p.listed.Store(&synced)
+	}
+	last := p.listed.Load()
+	if last == nil {
 		return ids // the store is away; they count together
 	}
-	for _, t := range synced {
+	for _, t := range *last {
 		if !slices.Contains(ids[t.App], t.TemplateID) {
 			ids[t.App] = append(ids[t.App], t.TemplateID)
 		}
