@@ -211,7 +211,8 @@ func TestDeployQueries(t *testing.T) {
 	process := r.startDoor(true)
 	var metrics map[string]family
 	eventually(t, "the process leads", func() error {
-		if metrics = exposed(t, process.Registry); metrics["wxnotify_store_dead_letters"] == nil {
+		metrics = exposed(t, process.Registry)
+		if metrics["wxnotify_store_dead_letters"] == nil || metrics["wxnotify_store_consent_messages"] == nil {
 			return errors.New("not yet")
 		}
 		return nil
