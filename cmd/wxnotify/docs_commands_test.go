@@ -79,17 +79,55 @@ func TestDocsSayWhoRunsThem(t *testing.T) {
 				t.Errorf("%s:%d: %v\n%s", p.path, f.line, err, f.text)
 			}
 		}
+		for _, command := range unlistedCommands(p) {
+			t.Errorf("%s: nothing says who runs %q", p.path, command)
+		}
 		for _, m := range regexp.MustCompile("`(Test[A-Z]\\w+)`").FindAllStringSubmatch(p.prose(), -1) {
 			if !tests[m[1]] {
 				t.Errorf("%s speaks of %s, which is no test", p.path, m[1])
 			}
 		}
 	}
+	if got := unlistedCommands(page{text: "Run `docker compose up` and `systemctl restart it`."}); len(got) != 1 {
+		t.Errorf("not listed are %q, want one", got)
+	}
 	for _, wrong := range []string{"", "<!-- run: TestNothing -->", "<!-- not run: why -->", "<!-- run -->", "<!-- not run: it is left to TestNothing to do -->"} {
 		if checkMarker(fence{marker: wrong}, tests, runs, "other.md") == nil {
 			t.Errorf("%q: nothing was found", wrong)
 		}
 	}
+}
+
+// inlineCommands are the commands that stand in running text, by their first
+// words, and who runs them or why nobody does. Those of wxnotify itself are
+// checked word by word instead.
+var inlineCommands = map[string]string{
+	"docker compose":    "needs Docker; TestCompose loads the file as it is, the test script has compose read it where there is one",
+	"kubectl":           "needs a cluster; TestKubernetes reads the manifests",
+	"deploy/secrets.sh": "TestSecretsScript runs it",
+	"deploy/release.sh": "builds six programs from a clone, which takes minutes; two runs give the same bytes where it is run",
+	"deploy/test.sh":    "it is what runs every test",
+	"deploy/chaos.sh":   "twenty minutes; the test script runs its short form",
+	"./test.sh":         "the test script runs it, where there is a JDK",
+	"node --test":       "the test script runs it, where there is a Node",
+}
+
+var inlinePattern = regexp.MustCompile("`((?:docker compose|kubectl|systemctl|psql|go run|go test|go build|node|mysql|\\./|deploy/[a-z/]*\\.sh)[^`]*)`")
+
+// unlistedCommands are the commands in a page's running text that nobody
+// answers for.
+func unlistedCommands(p page) []string {
+	var unlisted []string
+	for _, m := range inlinePattern.FindAllStringSubmatch(p.prose(), -1) {
+		known := false
+		for start := range inlineCommands {
+			known = known || strings.HasPrefix(m[1], start)
+		}
+		if !known {
+			unlisted = append(unlisted, m[1])
+		}
+	}
+	return unlisted
 }
 
 // commandLines are the command lines of ours in a text, without the program's
@@ -149,6 +187,13 @@ func TestDocsShowCommandsThatExist(t *testing.T) {
 		for _, line := range lines {
 			if err := checkCommandLine(root, line); err != nil {
 				t.Errorf("%s: wxnotify %s: %v", p.path, line, err)
+			}
+		}
+	}
+	for start, reason := range inlineCommands {
+		for _, name := range regexp.MustCompile(`Test[A-Z]\w+`).FindAllString(reason, -1) {
+			if !testNames(t)[name] {
+				t.Errorf("%s: there is no %s", start, name)
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -168,6 +169,58 @@ func checkEnvironment(t *testing.T, name string, s service) {
 	}
 	if s.Healthcheck.Test != nil && cfg.AdminAddr != ":9090" {
 		t.Errorf("%s: ADMIN_ADDR is %q, and Prometheus asks port 9090", name, cfg.AdminAddr)
+	}
+}
+
+// TestSecretsScript: it makes every secret that the compose file mounts, each of
+// a form that the program takes, and keeps what is there.
+func TestSecretsScript(t *testing.T) {
+	t.Parallel()
+	top := t.TempDir()
+	script := filepath.Join(top, "deploy", "secrets.sh")
+	if err := os.MkdirAll(filepath.Dir(script), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(script, []byte(deployFile(t, "deploy/secrets.sh")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	made := map[string]string{}
+	for range 2 {
+		cmd := exec.CommandContext(t.Context(), "bash", script)
+		cmd.Stdin = strings.NewReader("0123456789abcdef0123456789abcdef")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		for name, example := range documents[compose](t, "docker-compose.yml")[0].Secrets {
+			b, err := os.ReadFile(filepath.Join(top, example.File))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if before, ok := made[name]; ok && before != string(b) {
+				t.Errorf("the second run made another %s", name)
+			}
+			made[name] = string(b)
+		}
+	}
+	_, err := config.Load(config.Sources{
+		LookupEnv: func(k string) (string, bool) {
+			name, ok := map[string]string{
+				"REDIS_URL_FILE": "redis_url", "DATABASE_URL_FILE": "database_url", "WECHAT_SECRET_FILE": "wechat_secret",
+				"ADMIN_PASSWORD_FILE": "admin_password", "WECHAT_CALLBACK_TOKEN_FILE": "callback_token",
+				"WECHAT_CALLBACK_AES_KEY_FILE": "callback_aes_key", "API_KEYS_FILE": "api_keys",
+			}[k]
+			if k == "WECHAT_APPID" {
+				return "wx0123456789abcdef", true
+			}
+			if !ok {
+				return "", false
+			}
+			return filepath.Join(top, "deploy", "secrets", name), true
+		},
+		ReadFile: os.ReadFile,
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }
 
