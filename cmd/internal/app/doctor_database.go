@@ -64,7 +64,7 @@ func (f *postgresFacts) judge(check func(*postgresFacts) Result) func(context.Co
 
 // reach connects and asks once for everything.
 func (f *postgresFacts) reach(ctx context.Context, address, shown string) Result {
-	conn, err := pgx.Connect(ctx, address)
+	conn, err := connectSimply(ctx, address)
 	if err != nil {
 		return fail(shown+": "+shortErr(err), postgresAdvice(err))
 	}
@@ -92,6 +92,17 @@ func (f *postgresFacts) reach(ctx context.Context, address, shown string) Result
 		return fail(shown+": "+shortErr(err), postgresAdvice(err))
 	}
 	return okay("%s answers", shown)
+}
+
+// connectSimply connects for the simple protocol, which works through any pooler
+// and leaves no prepared statement behind with it.
+func connectSimply(ctx context.Context, address string) (*pgx.Conn, error) {
+	config, err := pgx.ParseConfig(address)
+	if err != nil {
+		return nil, err
+	}
+	config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
+	return pgx.ConnectConfig(ctx, config)
 }
 
 func (f *postgresFacts) checkVersion() Result {
@@ -172,9 +183,22 @@ func schemaCheck(ctx context.Context, cfg *config.Config, logger *zap.Logger) Re
 	defer s.Close()
 	have, want, err := s.Version(ctx)
 	if err != nil {
-		return fail(shortErr(err), "let the user of DATABASE_URL read the schema")
+		return fail(shortErr(err), schemaAdvice(err))
 	}
 	return schemaResult(have, want)
+}
+
+// sessionAdvice is what to do when a prepared statement is met in, or missing
+// from, a session that another connection made.
+const sessionAdvice = "see the database's pooler: it has to be in session mode"
+
+// schemaAdvice reads the SQLSTATE out of the store's text, which is all that the
+// store hands on.
+func schemaAdvice(err error) string {
+	if text := err.Error(); strings.Contains(text, "SQLSTATE 42P05") || strings.Contains(text, "SQLSTATE 26000") {
+		return sessionAdvice
+	}
+	return "let the user of DATABASE_URL read the schema"
 }
 
 func schemaResult(have, want int64) Result {
@@ -199,6 +223,10 @@ func postgresAdvice(err error) string {
 			return "correct user and password in DATABASE_URL; see pg_hba.conf"
 		case e.Code == "3D000":
 			return "create the database, or correct its name in DATABASE_URL"
+		case e.Code == "42P05", e.Code == "26000": // a prepared statement of another session
+			return sessionAdvice
+		case e.Code == "42501":
+			return "let the user of DATABASE_URL read and write the schema"
 		case e.Code == "53300":
 			return "raise max_connections, or put a pooler in session mode before it"
 		}

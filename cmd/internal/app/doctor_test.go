@@ -104,6 +104,8 @@ func TestDoctorJudges(t *testing.T) {
 		"clients without limit":       {server("connected_clients", "79").clients(), StatusOK, "79 connected"},
 		"a master with replicas":      {server("role", "master", "connected_slaves", "2").role(), StatusOK, "master of 2 replicas"},
 		"another encoding":            {(&postgresFacts{encoding: "SQL_ASCII"}).checkEncoding(), StatusFail, "ENCODING 'UTF8'"},
+		"another session's statement": {fail("x", schemaAdvice(errors.New("schema version: SQLSTATE 42P05: prepared statement"))), StatusFail, "session mode"},
+		"no right to the schema":      {fail("x", schemaAdvice(errors.New("schema version: SQLSTATE 42501: permission"))), StatusFail, "read the schema"},
 		"transaction pooler":          {poolerResult(true, true), StatusFail, "no process leads"},
 		"session pooler":              {poolerResult(false, true), StatusOK, "a session of its own"},
 		"gateway in trouble":          {originResult("https://api.weixin.qq.com", 502, time.Second), StatusWarn, "HTTP 502"},
