@@ -25,6 +25,8 @@ const (
 	// consentsEvery is how often the ledger is added up: it may take seconds of
 	// the database, and balances move with hours.
 	consentsEvery = 5 * time.Minute
+	// consentsAgain is when it is tried again after a failure.
+	consentsAgain = time.Minute
 	// consentsLook is how often a process looks whether it leads by now.
 	consentsLook = time.Second
 	// consentsTimeout bounds one adding up.
@@ -67,15 +69,18 @@ func (c *consentCollector) run(ctx context.Context) {
 	defer close(c.done)
 	look := time.NewTicker(consentsLook)
 	defer look.Stop()
-	var last time.Time
+	var next time.Time
 	for {
 		switch {
 		case !c.process.leads():
-			last = time.Time{}
+			next = time.Time{}
 			c.set(nil)
-		case last.IsZero() || time.Since(last) >= consentsEvery:
-			last = time.Now()
-			c.addUp(ctx)
+		case time.Now().After(next):
+			pause := consentsEvery
+			if !c.addUp(ctx) {
+				pause = consentsAgain
+			}
+			next = time.Now().Add(pause)
 		}
 		select {
 		case <-look.C:
@@ -93,7 +98,7 @@ func (c *consentCollector) set(known map[string]map[string]store.Balance) {
 
 // addUp asks the store. What it does not tell is not shown: an old figure would
 // look like a new one.
-func (c *consentCollector) addUp(ctx context.Context) {
+func (c *consentCollector) addUp(ctx context.Context) (ok bool) {
 	ctx, cancel := context.WithTimeout(ctx, consentsTimeout)
 	defer cancel()
 	balances, err := c.process.parts.Store.Balances(ctx)
@@ -102,20 +107,16 @@ func (c *consentCollector) addUp(ctx context.Context) {
 		if !errors.Is(err, store.ErrUnavailable) && !errors.Is(ctx.Err(), context.Canceled) {
 			c.process.parts.Logger.Warn("balances not added up", zap.Error(err))
 		}
-		return
+		return false
 	}
+	cfg := c.process.settings()
+	listed := c.process.countedTemplates(ctx, cfg)
 	known := map[string]map[string]store.Balance{}
-	for app, templates := range c.process.countedTemplates(ctx, c.process.settings()) {
-		known[app] = map[string]store.Balance{}
-		for _, t := range templates {
-			known[app][t] = store.Balance{}
+	for _, a := range cfg.Apps {
+		known[a.AppID] = map[string]store.Balance{otherTemplate: {}}
+		for _, t := range listed[a.AppID] {
+			known[a.AppID][t] = store.Balance{}
 		}
-	}
-	for _, a := range c.process.settings().Apps {
-		if known[a.AppID] == nil {
-			known[a.AppID] = map[string]store.Balance{}
-		}
-		known[a.AppID][otherTemplate] = store.Balance{}
 	}
 	for _, b := range balances {
 		of := known[b.App]
@@ -123,12 +124,13 @@ func (c *consentCollector) addUp(ctx context.Context) {
 			continue // an app that is not served
 		}
 		label := b.TemplateID
-		if _, listed := of[label]; !listed {
+		if _, there := of[label]; !there {
 			label = otherTemplate
 		}
 		of[label] = of[label].Add(b)
 	}
 	c.set(known)
+	return true
 }
 
 // Describe implements prometheus.Collector.
