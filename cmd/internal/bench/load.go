@@ -163,5 +163,9 @@ func introduceNaive(ctx context.Context, conn *pgx.Conn) error {
 	}
 	_, err = conn.CopyFrom(ctx, pgx.Identifier{"naive_users"}, []string{"user_id", "open_id"},
 		pgx.CopyFromSlice(users, func(i int) ([]any, error) { return []any{userID(i), openID(i)}, nil }))
+	if err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, `ANALYZE naive_users`)
 	return err
 }

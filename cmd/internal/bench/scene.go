@@ -100,9 +100,12 @@ func (e *env) newScene(ctx context.Context, p pipeline, latency time.Duration) (
 	if err != nil {
 		return nil, err
 	}
-	// What the last run left to be written does not count for this one. Who may
-	// not ask for it does without.
-	_, _ = s.conn.Exec(ctx, `CHECKPOINT`)
+	if e.servers.postgres != nil {
+		// What the last run left to be written does not count for this one.
+		if _, err := s.conn.Exec(ctx, `CHECKPOINT`); err != nil {
+			return nil, fmt.Errorf("database: %w", err)
+		}
+	}
 	return s, nil
 }
 
@@ -182,9 +185,32 @@ func (s *scene) load(ctx context.Context, n int) error {
 	if err != nil {
 		return fmt.Errorf("load the backlog: %w", err)
 	}
-	// Statistics would come by themselves while the backlog grew over hours.
-	_, err = s.conn.Exec(ctx, `ANALYZE`)
-	return err
+	if s.kind == ours {
+		// Both would come by themselves while the backlog grew over hours, and would
+		// come into the run when it grew in a minute.
+		if _, err := s.conn.Exec(ctx, `VACUUM ANALYZE notifications`); err != nil {
+			return fmt.Errorf("load the backlog: %w", err)
+		}
+	}
+	return s.awaitRewrite(ctx)
+}
+
+// awaitRewrite waits until Redis has written its append-only file anew, which a
+// large backlog makes it do.
+func (s *scene) awaitRewrite(ctx context.Context) error {
+	for {
+		info, err := s.servers.rdb.InfoMap(ctx, "persistence").Result()
+		if err != nil {
+			return fmt.Errorf("redis: %w", err)
+		}
+		p := info["Persistence"]
+		if p["aof_rewrite_in_progress"] != "1" && p["aof_rewrite_scheduled"] != "1" && p["rdb_bgsave_in_progress"] != "1" {
+			return nil
+		}
+		if err := pause(ctx, 10*pollEvery); err != nil {
+			return err
+		}
+	}
 }
 
 var (
