@@ -337,13 +337,6 @@ func TestDeadShow(t *testing.T) {
 		if text = c.must(t, "dead", "show", id.String()); strings.Contains(text, "\n\n\n") || !strings.Contains(text, "queued\n\napp ") {
 			t.Errorf("of one that is queued: got\n%s", text)
 		}
-		// Where there is nothing to explain there is no room for it.
-		id = c.put(t, letter(func(n *store.Notification) {
-			n.State, n.Class, n.Reason, n.Errcode, n.Errmsg, n.Field = store.Queued, "", "", 0, "", ""
-		}))[0]
-		if text = c.must(t, "dead", "show", id.String()); strings.Contains(text, "\n\n\n") || !strings.Contains(text, "queued\n\napp ") {
-			t.Errorf("of one that is queued: got\n%s", text)
-		}
 		if got := c.run(t, "dead", "show", uuid.NewString()); got.code != exitFailed || !strings.Contains(got.stderr, "no notification") {
 			t.Errorf("of a stranger: got %+v", got)
 		}
