@@ -40,10 +40,9 @@ const (
 const (
 	// DefaultMaxAge is MAX_AGE: nothing is tried for longer.
 	DefaultMaxAge = 72 * time.Hour
-	// DefaultConcurrency is how many enqueues one call has in flight. Measured on
-	// two cores: 1 gives 9,000 a second, 8 gives 44,000, 64 no more on loopback,
-	// but hides a network's round trip of a millisecond.
-	DefaultConcurrency = 64
+	// DefaultConcurrency is how many blocks of tasks, each one round trip, a call
+	// has in flight: as many as a page of rows makes.
+	DefaultConcurrency = insertPage / blockSize
 )
 
 // Config is what a Client is made of.
@@ -71,8 +70,8 @@ type Config struct {
 	MaxAge time.Duration
 	// Payload is what tasks carry. Default: PayloadFull. PayloadID needs a Store.
 	Payload PayloadMode
-	// Concurrency is how many enqueues one call has in flight. Default:
-	// DefaultConcurrency.
+	// Concurrency is how many round trips to the queue one call has in flight, each
+	// with up to a hundred tasks. Default: DefaultConcurrency.
 	Concurrency int
 	// Wake is called when rows were accepted that are due and not on the queue;
 	// give it Relay.Wake when one runs in this process. It must not block.

@@ -97,7 +97,7 @@ type RelayConfig struct {
 	// Interval is the pause between two looks for due rows when nothing is left
 	// to do. Default: DefaultRelayInterval.
 	Interval time.Duration
-	// Concurrency is how many enqueues are in flight. Default: DefaultConcurrency.
+	// Concurrency is as in Config. Default: DefaultConcurrency.
 	Concurrency int
 	// Logger gets one line per outage and one per recovery, leadership and
 	// rebuilds. Default: none.

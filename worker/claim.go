@@ -39,6 +39,12 @@ func (d *delivery) claim(app *app, look store.Look) (*claim, error) {
 		w.sends.Done()
 		d.log().Error("not claimed", zap.Error(err))
 		return nil, d.later(30*time.Second, "the claim failed")
+	case !res.Found && d.expected:
+		if c.look, err = d.look(); err != nil {
+			w.sends.Done()
+			return nil, err
+		}
+		return c, nil
 	case !res.Found:
 		w.sends.Done()
 		return nil, nil // erased under our hands: nothing to send
@@ -47,19 +53,33 @@ func (d *delivery) claim(app *app, look store.Look) (*claim, error) {
 	if !c.ok {
 		return c, nil
 	}
-	if c.look.Address != look.Address || c.age() > leaseMargin || app.quiet(c.look) > 0 {
+	switch {
+	case d.expected && (!d.fits(look, c.look) || app.quiet(c.look) > 0):
+		// The row is another than the task says. It decides how to go on.
+		_ = d.giveBack(c, "")
+		c.ok = false
+		if c.look, err = d.look(); err != nil {
+			w.sends.Done()
+			return nil, err
+		}
+	case !d.fits(look, c.look), c.age() > leaseMargin, app.quiet(c.look) > 0:
 		// The user was bound anew, so another openid's slot is needed; the commit
 		// took so long that the lease might end before the answer; or quiet hours
 		// have begun since the look, and the next look puts it off.
-		ok, err := w.committer.release(d.ctx, store.Release{ID: d.id, Seq: c.look.Seq, Owner: c.owner, Requeue: d.raw})
-		w.sends.Done()
-		if err != nil || !ok {
-			d.log().Error("claim not given back; it ends as a doubt", zap.Error(err))
-		}
-		if d.raw {
-			return nil, nil
-		}
-		return nil, &handBackError{after: time.Second, why: "the claim came too late"}
+		defer w.sends.Done()
+		return nil, d.giveBack(c, "the claim came too late")
 	}
 	return c, nil
+}
+
+// giveBack ends a claim that nothing was sent under.
+func (d *delivery) giveBack(c *claim, why string) error {
+	ok, err := d.s.w.committer.release(d.ctx, store.Release{ID: d.id, Seq: c.look.Seq, Owner: c.owner, Requeue: d.raw})
+	if err != nil || !ok {
+		d.log().Error("claim not given back; it ends as a doubt", zap.Error(err))
+	}
+	if d.raw {
+		return nil
+	}
+	return &handBackError{after: time.Second, why: why}
 }

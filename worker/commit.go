@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,6 +18,11 @@ import (
 // maxBatch bounds one transaction; beyond some hundred items the statements
 // take longer than the commit they share.
 const maxBatch = 256
+
+// writers is how many transactions are under way at a time: while one waits for
+// the disk, the other computes, and an item waits half as long for its turn.
+// Transactions of one process meet as those of two processes do.
+const writers = 2
 
 // commitTimeout bounds one try, so that a store that hangs is asked again:
 // every item can be repeated.
@@ -38,7 +44,7 @@ type item struct {
 }
 
 // committer writes claims, settlements, releases and moves. There is one per
-// process and no timer: a batch is whatever arrived while the last commit ran.
+// process and no timer: a batch is whatever arrived while its writers were busy.
 // While the store is away everything is held and repeated; a caller that got no
 // answer must not conclude anything, so there is no timeout here.
 type committer struct {
@@ -116,18 +122,20 @@ func (c *committer) move(ctx context.Context, m store.Move) (bool, error) {
 	return it.ok, it.err
 }
 
-// run collects items while a commit is under way, so that the next batch is
-// ready when it returns.
+// run collects items while the writers are busy, so that the next batch is ready
+// when one returns.
 func (c *committer) run() {
 	work := make(chan []*item)
-	idle := make(chan struct{}, 1)
-	idle <- struct{}{}
-	c.wg.Go(func() {
-		for batch := range work {
-			c.write(batch)
-			idle <- struct{}{}
-		}
-	})
+	idle := make(chan struct{}, writers)
+	for range writers {
+		idle <- struct{}{}
+		c.wg.Go(func() {
+			for batch := range work {
+				c.write(batch)
+				idle <- struct{}{}
+			}
+		})
+	}
 	defer close(work)
 
 	var pending []*item
@@ -142,7 +150,18 @@ func (c *committer) run() {
 		case <-ready:
 			batch, rest := takeBatch(pending)
 			pending = rest
+			if !pausesTemplate(batch) {
+				work <- batch
+				continue
+			}
+			for range writers - 1 {
+				<-idle
+			}
 			work <- batch
+			<-idle // it is written
+			for range writers {
+				idle <- struct{}{}
+			}
 		case <-c.quit:
 			for _, it := range pending {
 				it.err = errStopped
@@ -151,6 +170,12 @@ func (c *committer) run() {
 			return
 		}
 	}
+}
+
+// pausesTemplate reports whether the batch has to be written alone: a claim that
+// is asked for after it must find the template paused.
+func pausesTemplate(batch []*item) bool {
+	return slices.ContainsFunc(batch, func(it *item) bool { return it.settlement != nil && it.settlement.PauseTemplate })
 }
 
 // takeBatch cuts off at most maxBatch items of different notifications; a

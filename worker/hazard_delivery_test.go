@@ -145,23 +145,22 @@ func TestCancelDuringACallSendsOnce(t *testing.T) {
 	}
 }
 
-// Two processes hold deliveries of the same row and both have seen it queued.
+// Two processes hold deliveries of the same row, and both ask for the claim at once.
 func TestTwoDeliveriesAtOnceSendOnce(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	looked := make(chan struct{}, 2)
+	asks := make(chan struct{}, 2)
 	var both sync.WaitGroup
 	both.Add(2)
 	r.edit = func(c *Config) {
 		var once sync.Once
-		c.Store = &faultyStore{Store: c.Store, look: func(call func() ([]store.Look, error)) ([]store.Look, error) {
-			looks, err := call()
-			once.Do(func() {
-				looked <- struct{}{}
+		c.Store = &faultyStore{Store: c.Store, commit: func(_ store.Batch, call func() (store.Results, error)) (store.Results, error) {
+			once.Do(func() { // a claim: it comes first
+				asks <- struct{}{}
 				both.Done()
 				both.Wait()
 			})
-			return looks, err
+			return call()
 		}}
 	}
 	r.hang()
@@ -170,7 +169,7 @@ func TestTwoDeliveriesAtOnceSendOnce(t *testing.T) {
 	other.Priority = store.Low // the same TaskID is free in another queue
 	r.enqueue(other)
 	first := r.start()
-	<-looked
+	<-asks
 	for _, s := range first.now.Load().servers {
 		s.asynq.Stop() // takes no second one
 	}

@@ -28,6 +28,8 @@ type delivery struct {
 	// raw: the task was not made by us, so it may have no retries left and a
 	// timeout of its own; what needs a later attempt is left to Relay.
 	raw bool
+	// expected: the look is what the task says, and not yet the row's.
+	expected bool
 	// second: a call of this delivery failed for its token, and the one allowed
 	// second call is due.
 	second bool
@@ -73,7 +75,16 @@ func (d *delivery) open() (store.Look, error) {
 	}
 	d.id, d.generation = id, generation
 	d.describe()
-	look, err := d.s.w.looker.look(d.ctx, id)
+	if look, ok := d.expect(); ok {
+		d.expected = true
+		return look, nil
+	}
+	return d.look()
+}
+
+// look reads the row of the task.
+func (d *delivery) look() (store.Look, error) {
+	look, err := d.s.w.looker.look(d.ctx, d.id)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return d.insist(d.ownRow(store.Dead, store.ReasonRowMissing))
@@ -95,13 +106,16 @@ func (d *delivery) unread(err error) error {
 func (d *delivery) run(look store.Look) error {
 	for range 3 {
 		app := d.s.w.app(look.App) // as it is set now: a reload does not change it under the attempt
-		if answer, over := d.judge(app, look); over {
-			return answer
+		if !d.expected {
+			if answer, over := d.judge(app, look); over {
+				return answer
+			}
 		}
 		next, answer := d.attempt(app, look)
 		if next == nil {
 			return answer
 		}
+		d.expected = false
 		look = *next // another saw the row first, or a second call is due at once
 	}
 	return d.later(time.Second, "the row changed under the delivery")
@@ -173,7 +187,7 @@ func (d *delivery) attempt(app *app, look store.Look) (next *store.Look, answer 
 		app.gate.hold(d.ctx)
 		return nil, d.later(min(left, pausedWait), "the app is paused")
 	}
-	unlock, ok := w.openIDs.tryLock(d.ctx, look.App+" "+look.Address, patience)
+	unlock, ok := w.openIDs.tryLock(d.ctx, openIDKey(look), patience)
 	if !ok {
 		return nil, d.later(time.Second, "another call for this openid is running")
 	}
@@ -222,6 +236,13 @@ func (d *delivery) attempt(app *app, look store.Look) (next *store.Look, answer 
 	defer w.sends.Done()
 	if !c.ok {
 		return &c.look, nil
+	}
+	if look.Address == "" {
+		unlock, ok := w.openIDs.tryLock(d.ctx, openIDKey(c.look), 0)
+		if !ok {
+			return nil, d.giveBack(c, "another call for this openid is running")
+		}
+		defer unlock()
 	}
 	a := d.send(app, c, token)
 	ctx, cancel := afterwards(d.ctx)
