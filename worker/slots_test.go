@@ -172,17 +172,16 @@ func TestKeyedLock(t *testing.T) {
 }
 
 // take takes slots for an app until it would have to wait, and returns how many
-// it got and what gives one back.
-func take(t *testing.T, s *slots, app string) (n int, release func()) {
+// it got.
+func take(t *testing.T, s *slots, app string) (n int) {
 	t.Helper()
 	over, cancel := context.WithCancel(context.Background())
 	cancel()
 	for {
-		r, err := s.acquire(over, app, store.Default)
-		if err != nil {
-			return n, release
+		if _, err := s.acquire(over, app, store.Default); err != nil {
+			return n
 		}
-		n, release = n+1, r
+		n++
 	}
 }
 
@@ -202,7 +201,7 @@ func TestSlotsKeepAPartForEveryApp(t *testing.T) {
 		s := newSlots(tt.total)
 		s.serve(tt.apps)
 		for i, app := range tt.apps {
-			if got, _ := take(t, s, app); got != tt.want[i] {
+			if got := take(t, s, app); got != tt.want[i] {
 				t.Errorf("%s: %s gets %d slots, want %d", tt.name, app, got, tt.want[i])
 			}
 		}
@@ -218,7 +217,7 @@ func TestSlotsFollowTheApps(t *testing.T) {
 	t.Parallel()
 	s := newSlots(8)
 	s.serve([]string{"a"})
-	if got, _ := take(t, s, "a"); got != 8 {
+	if got := take(t, s, "a"); got != 8 {
 		t.Fatalf("alone it gets %d slots, want all", got)
 	}
 	s.serve([]string{"a", "b"}) // two for each from now on
@@ -245,10 +244,10 @@ func TestSlotsFollowTheApps(t *testing.T) {
 	releaseB()
 
 	s.serve([]string{"b"})
-	if n, _ := take(t, s, "a"); n != 0 {
+	if n := take(t, s, "a"); n != 0 {
 		t.Errorf("an app that is gone gets %d slots", n)
 	}
-	if n, _ := take(t, s, "b"); n != 3 {
+	if n := take(t, s, "b"); n != 3 {
 		t.Errorf("the other gets %d slots, want the 3 that are free", n)
 	}
 }

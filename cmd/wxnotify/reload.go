@@ -47,7 +47,7 @@ func (s *settings) now() (*config.Config, error) {
 // read last. They must have been the same twice, since who writes one may not be
 // done.
 func (s *settings) changed() bool {
-	_, print, _ := s.look() //nolint:errcheck // a fault is told once, when they are read
+	_, print, _ := s.look() // a fault is told once, when they are read
 	settled := print == s.seen
 	s.seen = print
 	return settled && print != s.taken
@@ -57,7 +57,7 @@ func (s *settings) look() (*config.Config, fingerprint, error) {
 	sum := sha256.New()
 	cfg, err := s.load(func(path string) ([]byte, error) {
 		data, err := s.read(path)
-		fmt.Fprintf(sum, "%q %d %t\n", path, len(data), err == nil)
+		sum.Write(fmt.Appendf(nil, "%q %d %t\n", path, len(data), err == nil))
 		sum.Write(data)
 		return data, err
 	})

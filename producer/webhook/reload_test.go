@@ -18,7 +18,9 @@ func TestReload(t *testing.T) {
 	goes, gotGoes := endpoint(t, accept)
 	comes, gotComes := endpoint(t, accept)
 	moves, gotMoves := endpoint(t, accept)
-	to := func(producer, url string) Subscription { return Subscription{Producer: producer, URL: url, Secret: secret} }
+	to := func(producer, url string) Subscription {
+		return Subscription{Producer: producer, URL: url, Secret: secret}
+	}
 	s := startSender(t, Config{Store: st, Allow: loopback, Subscriptions: []Subscription{
 		to("stays", stays.URL), to("goes", goes.URL), to("moves", goes.URL),
 	}})

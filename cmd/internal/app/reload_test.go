@@ -3,6 +3,7 @@ package app_test
 import (
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -275,9 +276,7 @@ func TestReloadRefusesFaults(t *testing.T) {
 				t.Errorf("%s: the log does not name %s", tt.name, want)
 			}
 		}
-		for k, v := range kept {
-			r.env[k] = v
-		}
+		maps.Copy(r.env, kept)
 	}
 	r.awaitSent("what was set before", b, r.send(3, to(b)))
 	for _, want := range []string{

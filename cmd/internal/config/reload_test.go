@@ -55,7 +55,7 @@ func TestReloaded(t *testing.T) {
 		if a, _ := got.App(""); a.Secret.Reveal() != "another secret" {
 			t.Errorf("%s: the rest was not taken over", d.Env)
 		}
-		if _, again, _ := now.Reloaded(got); len(again) > 0 { //nolint:errcheck // the apps are the same
+		if _, again, _ := now.Reloaded(got); len(again) > 0 {
 			t.Errorf("%s: the old value was not kept", d.Env)
 		}
 	}
