@@ -180,4 +180,12 @@ func TestConsoleInABrowser(t *testing.T) {
 			t.Errorf("asynqmon: %s", complaint)
 		}
 	}
+	// What is on the queue stands there and does nothing: a dialog would hold the
+	// page up, and an element of it would be found.
+	r.keepHostileTasks()
+	b.run("hostile tasks", chromedp.Navigate(admin+"/admin/queues/queues/default?status=pending"),
+		chromedp.WaitVisible(chromedp.Search(`//*[contains(text(), "<script>alert(1)</script>")]`)))
+	if n, err := chromedp.Run(b.ctx, chromedp.Evaluate[int](`document.querySelectorAll("img[src=x]").length`)); n > 0 || err != nil {
+		t.Errorf("asynqmon took %d elements out of tasks, %v", n, err)
+	}
 }

@@ -20,22 +20,7 @@ import (
 func TestHostileTasksInAsynqmon(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, simulator.Config{}, map[string]string{"ADMIN_ADDR": "127.0.0.1:0", "ADMIN_PASSWORD": testPassword})
-	if err := r.rdb.Set(t.Context(), "asynq:{default}:paused", "1", 0).Err(); err != nil {
-		t.Fatal(err)
-	}
-	const hostile = `"'><script>alert(1)</script><img src=x onerror=alert(1)>`
-	payload, err := json.Marshal(map[string]any{
-		"template_id": hostile, "openid": hostile, "page": hostile + "?" + hostile, "data": map[string]string{hostile: hostile, "thing1": hostile}, "app": hostile,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := asynq.NewClientFromRedisClient(r.rdb)
-	for id, body := range map[string][]byte{hostile + "1": payload, hostile + "2": []byte(hostile)} {
-		if _, err := client.EnqueueContext(t.Context(), asynq.NewTask(hostile, body), asynq.TaskID(id), asynq.Queue("default")); err != nil {
-			t.Fatal(err)
-		}
-	}
+	r.keepHostileTasks()
 	w, _, _ := r.start()
 	const api = "/admin/queues/api"
 	for _, path := range []string{"/queues", "/queues/default", "/queues/default/pending_tasks", "/queue_stats", "/servers"} {
@@ -48,6 +33,28 @@ func TestHostileTasksInAsynqmon(t *testing.T) {
 		}
 		if path == "/queues/default/pending_tasks" && strings.Count(p.body, `\u003cscript\u003e`) < 4 {
 			t.Errorf("the tasks are not shown, so nothing was tried: %s", p.body)
+		}
+	}
+}
+
+// keepHostileTasks puts tasks on the queue that would run in a page that does not
+// escape them, and keeps workers from taking them.
+func (r *rig) keepHostileTasks() {
+	r.t.Helper()
+	if err := r.rdb.Set(r.t.Context(), "asynq:{default}:paused", "1", 0).Err(); err != nil {
+		r.t.Fatal(err)
+	}
+	const hostile = `"'><script>alert(1)</script><img src=x onerror=alert(1)>`
+	payload, err := json.Marshal(map[string]any{
+		"template_id": hostile, "openid": hostile, "page": hostile + "?" + hostile, "data": map[string]string{hostile: hostile, "thing1": hostile}, "app": hostile,
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	client := asynq.NewClientFromRedisClient(r.rdb)
+	for id, body := range map[string][]byte{hostile + "1": payload, hostile + "2": []byte(hostile)} {
+		if _, err := client.EnqueueContext(r.t.Context(), asynq.NewTask(hostile, body), asynq.TaskID(id), asynq.Queue("default")); err != nil {
+			r.t.Fatal(err)
 		}
 	}
 }
