@@ -154,7 +154,7 @@ func TestDocsRun(t *testing.T) {
 				t.Fatal("the page has no block to run")
 			}
 			dir, env := docShell(t)
-			ctx, cancel := context.WithTimeout(t.Context(), 2*runDeadline)
+			ctx, cancel := context.WithTimeout(t.Context(), 10*runDeadline) // some twenty programs, one after the other
 			defer cancel()
 			cmd := exec.CommandContext(ctx, "bash", "-c", script.String())
 			cmd.Dir, cmd.Env, cmd.WaitDelay = dir, env, 5*time.Second
