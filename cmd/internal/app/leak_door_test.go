@@ -185,6 +185,13 @@ func TestGatewayLeaksNothing(t *testing.T) {
 			t.Errorf("the log has no %s: a path was not gone", text)
 		}
 	}
+	for _, name := range []string{
+		"POST /v1/notifications", "POST /wechat/callback/{appid}", "apply pushes", "webhook", "code2session", "stable_token", "subscribe_send",
+	} {
+		if len(d.traces.all(name)) == 0 {
+			t.Errorf("no span %q: a path was not gone", name)
+		}
+	}
 	for place, least := range map[string]int{"a refusal": 25, "another producer": 8, "a webhook": 2, "a span": 100} {
 		if d.s.places[place] < least {
 			t.Errorf("%s: %d searched, want at least %d", place, d.s.places[place], least)

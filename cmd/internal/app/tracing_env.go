@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -17,6 +18,7 @@ const (
 	envProtocol       = "OTEL_EXPORTER_OTLP_PROTOCOL"
 	envTracesProtocol = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"
 	envSampler        = "OTEL_TRACES_SAMPLER"
+	envSamplerArg     = "OTEL_TRACES_SAMPLER_ARG"
 	envHeaders        = "OTEL_EXPORTER_OTLP_HEADERS"
 	envTracesHeaders  = "OTEL_EXPORTER_OTLP_TRACES_HEADERS"
 )
@@ -29,7 +31,7 @@ const (
 )
 
 // samplers are those that OpenTelemetry's library knows. It would take every
-// other word for "all".
+// other word for "all", and so it would a share that is none.
 var samplers = map[string]bool{
 	"": true, "always_on": true, "always_off": true, "traceidratio": true,
 	"parentbased_always_on": true, "parentbased_always_off": true, "parentbased_traceidratio": true,
@@ -66,8 +68,13 @@ func traceProtocol(getenv func(string) string) (string, error) {
 			faults = append(faults, errors.New(name+" must be a URL, such as http://collector:4318"))
 		}
 	}
-	if !samplers[getenv(envSampler)] {
+	if !samplers[strings.ToLower(strings.TrimSpace(getenv(envSampler)))] {
 		faults = append(faults, errors.New(envSampler+" must be always_on, always_off, traceidratio, or one of them after parentbased_"))
+	}
+	if v := strings.TrimSpace(getenv(envSamplerArg)); v != "" {
+		if share, err := strconv.ParseFloat(v, 64); err != nil || !(share >= 0 && share <= 1) {
+			faults = append(faults, errors.New(envSamplerArg+" must be a share from 0 to 1"))
+		}
 	}
 	return protocol, errors.Join(faults...)
 }

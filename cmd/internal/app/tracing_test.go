@@ -89,6 +89,9 @@ func TestTraceProtocol(t *testing.T) {
 		{"no URL", map[string]string{envEndpoint: "collector:4318"}, "", envEndpoint},
 		{"no host", map[string]string{envTracesEndpoint: "http:///v1/traces"}, "", envTracesEndpoint},
 		{"unknown sampler", map[string]string{envEndpoint: url, envSampler: "half"}, "", envSampler},
+		{"a share of nothing", map[string]string{envEndpoint: url, envSamplerArg: "NaN"}, "", envSamplerArg},
+		{"a share in percent", map[string]string{envEndpoint: url, envSamplerArg: "10"}, "", envSamplerArg},
+		{"a share", map[string]string{envEndpoint: url, envSampler: " TraceIdRatio ", envSamplerArg: "0.1"}, protocolProtobuf, ""},
 		{"a sampler", map[string]string{envEndpoint: url, envSampler: "parentbased_traceidratio"}, protocolProtobuf, ""},
 		{"what is off is not looked at", map[string]string{envSampler: "half", envProtocol: "udp"}, "", ""},
 	}
