@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wxnotify/wxnotify/cmd/internal/config"
+	"github.com/wxnotify/wxnotify/producer/gateway/apikey"
 )
 
 func (p *program) keysCommand() *cobra.Command {
@@ -75,8 +76,8 @@ func rightNames() string {
 }
 
 func makeKey(name string, rights []string) newKey {
-	key := config.NewKey()
-	return newKey{Name: name, Key: key, Hash: config.HashKey(key).String(), Rights: rights}
+	key := apikey.New()
+	return newKey{Name: name, Key: key, Hash: apikey.Of(key).String(), Rights: rights}
 }
 
 // settings are the lines for the file. The name is quoted, since null and true

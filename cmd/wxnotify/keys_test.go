@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/wxnotify/wxnotify/cmd/internal/config"
+	"github.com/wxnotify/wxnotify/producer/gateway/apikey"
 )
 
 // What keys new prints is what the gateway loads: the key opens for the
@@ -32,7 +33,7 @@ func TestKeysNewPrintsWhatTheGatewayLoads(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := []config.Producer{{
-			Name: name, Keys: []config.KeyHash{config.HashKey(m[1])},
+			Name: name, Keys: []apikey.Hash{apikey.Of(m[1])},
 			Rights: []config.Right{config.RightSend, config.RightUsers},
 		}}
 		if diff := cmp.Diff(want, cfg.Producers); diff != "" {
@@ -50,7 +51,7 @@ func TestKeysNewAsJSON(t *testing.T) {
 	if err := json.Unmarshal([]byte(shell{}.must(t, "keys", "new", "crm", "--json")), &k); err != nil {
 		t.Fatal(err)
 	}
-	want := newKey{Name: "crm", Key: k.Key, Hash: config.HashKey(k.Key).String(), Rights: []string{"send", "read"}}
+	want := newKey{Name: "crm", Key: k.Key, Hash: apikey.Of(k.Key).String(), Rights: []string{"send", "read"}}
 	if diff := cmp.Diff(want, k); diff != "" || len(k.Key) != 47 {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

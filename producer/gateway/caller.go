@@ -11,6 +11,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/wxnotify/wxnotify/producer"
+	"github.com/wxnotify/wxnotify/producer/gateway/apikey"
 )
 
 // caller is a producer by one of its keys.
@@ -47,7 +48,7 @@ func newKeyring(producers []Producer, client *producer.Client, before *keyring) 
 
 // limiter is the one that a key has in this ring, if it is such a one, or a new
 // one.
-func (k *keyring) limiter(hash KeyHash, limit rate.Limit, burst int) *rate.Limiter {
+func (k *keyring) limiter(hash apikey.Hash, limit rate.Limit, burst int) *rate.Limiter {
 	if k != nil {
 		if i := slices.Index(k.hashes, hash); i >= 0 {
 			if l := k.owners[i].limiter; l != nil && l.Limit() == limit && l.Burst() == burst {

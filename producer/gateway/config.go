@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/producer"
+	"github.com/wxnotify/wxnotify/producer/gateway/apikey"
 	"github.com/wxnotify/wxnotify/store"
 )
 
@@ -144,7 +145,7 @@ func (c Config) check() error {
 	if !slices.ContainsFunc(c.Apps, func(a App) bool { return a.ID == c.DefaultApp }) {
 		bad("DefaultApp is not among Apps")
 	}
-	names, keys := map[string]bool{}, map[KeyHash]bool{}
+	names, keys := map[string]bool{}, map[apikey.Hash]bool{}
 	for i, p := range c.Producers {
 		if err := p.check(); err != nil {
 			bad("Producers[%d]: %w", i, err)

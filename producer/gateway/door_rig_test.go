@@ -20,6 +20,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/wxnotify/wxnotify/producer"
+	"github.com/wxnotify/wxnotify/producer/gateway/apikey"
 	"github.com/wxnotify/wxnotify/producer/template"
 	"github.com/wxnotify/wxnotify/store"
 	"github.com/wxnotify/wxnotify/store/postgres/postgrestest"
@@ -139,9 +140,9 @@ func newDoor(tb testing.TB, st doorStore, edits ...func(*Config)) *door {
 }
 
 func doorProducers() []Producer {
-	hashes := func(keys ...string) (list []KeyHash) {
+	hashes := func(keys ...string) (list []apikey.Hash) {
 		for _, k := range keys {
-			list = append(list, HashKey(k))
+			list = append(list, apikey.Of(k))
 		}
 		return list
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/wxnotify/wxnotify/producer"
+	"github.com/wxnotify/wxnotify/producer/gateway/apikey"
 	"github.com/wxnotify/wxnotify/store"
 )
 
@@ -226,8 +227,8 @@ func TestConfig(t *testing.T) {
 	_, err := New(Config{
 		Apps: []App{{ID: "a"}, {ID: "b"}}, Limits: Limits{Body: -1},
 		Producers: []Producer{
-			{Name: "x", Keys: []KeyHash{{1}}, Rights: []Right{"odd"}},
-			{Name: "x", Keys: []KeyHash{{1}}, Rate: -1},
+			{Name: "x", Keys: []apikey.Hash{{1}}, Rights: []Right{"odd"}},
+			{Name: "x", Keys: []apikey.Hash{{1}}, Rate: -1},
 			{},
 		},
 	})

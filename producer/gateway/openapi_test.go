@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/wxnotify/wxnotify/producer/gateway/apikey"
 	"github.com/wxnotify/wxnotify/producer/template"
 	"github.com/wxnotify/wxnotify/store"
 )
@@ -90,7 +91,7 @@ func TestEveryRouteIsLocked(t *testing.T) {
 	d := sqliteDoor(t, func(c *Config) {
 		for _, r := range Rights { // a key with every right but one
 			rights := slices.DeleteFunc(slices.Clone(Rights), func(other Right) bool { return other == r })
-			c.Producers = append(c.Producers, Producer{Name: "no-" + string(r), Keys: []KeyHash{HashKey("no-" + string(r))}, Rights: rights})
+			c.Producers = append(c.Producers, Producer{Name: "no-" + string(r), Keys: []apikey.Hash{apikey.Of("no-" + string(r))}, Rights: rights})
 		}
 	})
 	doc := parsed[map[string]any](d, d.do("", "GET", "/openapi.json", nil))
@@ -103,7 +104,7 @@ func TestEveryRouteIsLocked(t *testing.T) {
 			continue
 		}
 		locked++
-		for name, key := range map[string]string{"no key": "", "a key that is none": "nobody", "the hash of one": fmt.Sprintf("%x", HashKey(keyBilling))} {
+		for name, key := range map[string]string{"no key": "", "a key that is none": "nobody", "the hash of one": strings.TrimPrefix(apikey.Of(keyBilling).String(), apikey.HashPrefix)} {
 			a := d.do(key, method, path, "not json")
 			d.want(operation+" with "+name, a, http.StatusUnauthorized, CodeUnauthorized)
 			if a.header.Get("WWW-Authenticate") == "" {

@@ -25,6 +25,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/wxnotify/wxnotify/producer"
+	"github.com/wxnotify/wxnotify/producer/gateway/apikey"
 	"github.com/wxnotify/wxnotify/producer/template"
 	"github.com/wxnotify/wxnotify/store"
 	"github.com/wxnotify/wxnotify/store/postgres/postgrestest"
@@ -150,10 +151,10 @@ func (p *people) start() {
 		DefaultApp: p.app, Client: p.client, Notifications: p.store, Requests: p.store, Users: p.store, Consents: p.store, Eraser: p.eraser, Catalog: p, Logins: p.wechat,
 		Logger: logger, Registerer: p.registry, now: p.now,
 		Producers: []Producer{
-			{Name: "all", Keys: []KeyHash{HashKey(keyAll)}, Rights: Rights},
-			{Name: "sender", Keys: []KeyHash{HashKey(keySend)}, Rights: []Right{RightSend}},
-			{Name: "other", Keys: []KeyHash{HashKey(keyOther)}, Rights: Rights, Apps: []string{p.other}},
-			{Name: "one", Keys: []KeyHash{HashKey(keyOne)}, Rights: Rights, Templates: []string{simulator.SeedApproval}},
+			{Name: "all", Keys: []apikey.Hash{apikey.Of(keyAll)}, Rights: Rights},
+			{Name: "sender", Keys: []apikey.Hash{apikey.Of(keySend)}, Rights: []Right{RightSend}},
+			{Name: "other", Keys: []apikey.Hash{apikey.Of(keyOther)}, Rights: Rights, Apps: []string{p.other}},
+			{Name: "one", Keys: []apikey.Hash{apikey.Of(keyOne)}, Rights: Rights, Templates: []string{simulator.SeedApproval}},
 		},
 	}
 	for _, a := range apps {

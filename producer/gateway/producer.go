@@ -2,13 +2,13 @@ package gateway
 
 import (
 	"cmp"
-	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
 
+	"github.com/wxnotify/wxnotify/producer/gateway/apikey"
 	"github.com/wxnotify/wxnotify/store"
 )
 
@@ -17,7 +17,7 @@ type Producer struct {
 	// Name is who its notifications come from; refs are unique under it.
 	Name string
 	// Keys are the hashes of its API keys; any of them opens the door.
-	Keys []KeyHash
+	Keys []apikey.Hash
 	// Rights are what it may do.
 	Rights []Right
 	// Apps (appids) and Templates (ids or aliases) are what it may use; empty
@@ -53,14 +53,6 @@ const (
 
 // Rights lists every right.
 var Rights = []Right{RightSend, RightRead, RightUsers, RightManage, RightErase, RightToken}
-
-// KeyHash is the SHA-256 of an API key. A fast hash without salt is right for
-// it: a key is 256 random bits, which no dictionary has and nobody tries out,
-// and a slow hash would have to be computed for every request.
-type KeyHash [sha256.Size]byte
-
-// HashKey is the hash of a key.
-func HashKey(key string) KeyHash { return sha256.Sum256([]byte(key)) }
 
 func (p Producer) check() error {
 	var errs []error
@@ -99,14 +91,14 @@ func (p Producer) limited(asked, given store.Priority) (store.Priority, FieldErr
 
 // keyring finds the producer of a key.
 type keyring struct {
-	hashes []KeyHash
+	hashes []apikey.Hash
 	owners []*caller // of the hashes
 }
 
 // find compares the key with every hash there is, all of each, so that the time
 // taken tells nothing about any. nil when it is none of them.
 func (k *keyring) find(key string) *caller {
-	hash := HashKey(key)
+	hash := apikey.Of(key)
 	var found *caller
 	for i := range k.hashes {
 		if subtle.ConstantTimeCompare(hash[:], k.hashes[i][:]) == 1 {

@@ -14,6 +14,7 @@ import (
 	"github.com/wxnotify/wxnotify/cmd/internal/config"
 	"github.com/wxnotify/wxnotify/producer"
 	"github.com/wxnotify/wxnotify/producer/callback"
+	"github.com/wxnotify/wxnotify/producer/gateway/apikey"
 	"github.com/wxnotify/wxnotify/store/sqlite"
 	"github.com/wxnotify/wxnotify/worker/wechat/simulator"
 )
@@ -114,7 +115,7 @@ func (d *Dev) openGateway(ctx context.Context) (err error) {
 	}
 	d.cfg.Producers = slices.DeleteFunc(slices.Clone(d.cfg.Producers), func(p config.Producer) bool { return p.Name == DevProducer })
 	d.cfg.Producers = append(d.cfg.Producers, config.Producer{
-		Name: DevProducer, Keys: []config.KeyHash{config.HashKey(d.APIKey)}, Rights: config.Rights,
+		Name: DevProducer, Keys: []apikey.Hash{apikey.Of(d.APIKey)}, Rights: config.Rights,
 	})
 	if d.listener == nil {
 		var lc net.ListenConfig

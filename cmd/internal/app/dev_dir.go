@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/cmd/internal/config"
+	"github.com/wxnotify/wxnotify/producer/gateway/apikey"
 )
 
 // devDir is where dev keeps what it remembers.
@@ -51,7 +52,7 @@ func (d devDir) file(name string) string { return filepath.Join(d.path, name) }
 func (d devDir) apiKey() (string, error) {
 	key, err := os.ReadFile(d.file(devKey))
 	if errors.Is(err, fs.ErrNotExist) {
-		key = []byte(config.NewKey())
+		key = []byte(apikey.New())
 		err = os.WriteFile(d.file(devKey), key, 0o600)
 	}
 	if err != nil {

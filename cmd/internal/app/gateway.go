@@ -122,11 +122,8 @@ func gatewayProducers(cfg *config.Config) []gateway.Producer {
 
 func gatewayProducer(q config.Producer) gateway.Producer {
 	made := gateway.Producer{
-		Name: q.Name, Apps: q.Apps, Templates: q.Templates, Rate: float64(q.Rate), DefaultWait: q.Wait,
+		Name: q.Name, Keys: q.Keys, Apps: q.Apps, Templates: q.Templates, Rate: float64(q.Rate), DefaultWait: q.Wait,
 		MaxPriority: q.MaxPriority, Webhook: webhookSet(q.Webhook),
-	}
-	for _, k := range q.Keys {
-		made.Keys = append(made.Keys, gateway.KeyHash(k))
 	}
 	for _, r := range q.Rights {
 		made.Rights = append(made.Rights, gateway.Right(r))

@@ -42,12 +42,13 @@ var allowed = map[string][]string{
 	"producer/callback": {"store"},
 	"producer/template": {"store"},
 	"producer/webhook":  {"store"},
-	"producer/gateway":  {"producer", "producer/callback", "producer/template", "store", "worker/task", "worker/wechat"},
+	"producer/gateway":  {"producer", "producer/callback", "producer/gateway/apikey", "producer/template", "store", "worker/task", "worker/wechat"},
 
+	"producer/gateway/apikey":           {},
 	"producer/gateway/console":          {"producer", "producer/gateway/console/password", "producer/template", "store", "worker/task"},
 	"producer/gateway/console/password": {},
 
-	"cmd/internal/config": {"producer/gateway/console/password", "producer/template", "store", "worker/task"},
+	"cmd/internal/config": {"producer/gateway/apikey", "producer/gateway/console/password", "producer/template", "store", "worker/task"},
 	"cmd/internal/app":    {anything},
 	"cmd/internal/bench":  {"producer", "store", "store/postgres", "worker/task", "worker/wechat/simulator"},
 	"cmd/wxnotify":        {anything},

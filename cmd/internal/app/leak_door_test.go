@@ -15,8 +15,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/wxnotify/wxnotify/cmd/internal/config"
 	"github.com/wxnotify/wxnotify/producer/callback"
+	"github.com/wxnotify/wxnotify/producer/gateway/apikey"
 	"github.com/wxnotify/wxnotify/store"
 	"github.com/wxnotify/wxnotify/worker/wechat/simulator"
 )
@@ -87,7 +87,7 @@ producers:
   - name: beta
     keys: [%s]
     rights: [send, read]
-`, config.HashKey(leakKey), hook.url, canary+strings.Repeat("A", 28), config.HashKey(otherKey))
+`, apikey.Of(leakKey), hook.url, canary+strings.Repeat("A", 28), apikey.Of(otherKey))
 	if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -1,45 +1,12 @@
 package config
 
 import (
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"regexp"
 	"strings"
+
+	"github.com/wxnotify/wxnotify/producer/gateway/apikey"
 )
-
-// KeyHash is the SHA-256 of an API key. A fast hash is right for it: keys are
-// random, nobody guesses 256 bits.
-type KeyHash [sha256.Size]byte
-
-// HashKey is the hash of a key.
-func HashKey(key string) KeyHash { return sha256.Sum256([]byte(key)) }
-
-// NewKey makes a key of 256 random bits, which begins so that people and secret
-// scanners recognise it.
-func NewKey() string {
-	random := make([]byte, 32)
-	rand.Read(random)
-	return "wxn_" + base64.RawURLEncoding.EncodeToString(random)
-}
-
-// keyHashPrefix begins the text of a hash and names how it is made. A colon here
-// would be read as a mapping in some forms of YAML.
-const keyHashPrefix = "sha256-"
-
-// String is the hash as it stands in the file.
-func (h KeyHash) String() string { return keyHashPrefix + hex.EncodeToString(h[:]) }
-
-func parseKeyHash(text string) (h KeyHash, ok bool) {
-	digits, found := strings.CutPrefix(text, keyHashPrefix)
-	b, err := hex.DecodeString(digits)
-	if !found || err != nil || len(b) != len(h) {
-		return KeyHash{}, false
-	}
-	return KeyHash(b), true
-}
 
 // minKey is the least length of an API key: less cannot hold 128 random bits in
 // any usual writing of them.
@@ -71,7 +38,7 @@ func apiKeys[T any](at func(*T) *[]Producer) kind[T] {
 				byName[name] = i
 				found = append(found, Producer{Name: name, Rights: []Right{RightSend, RightRead, RightUsers}})
 			}
-			found[i].Keys = append(found[i].Keys, HashKey(key))
+			found[i].Keys = append(found[i].Keys, apikey.Of(key))
 		}
 		*at(t) = found
 		return nil

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wxnotify/wxnotify/producer/gateway/apikey"
 	"github.com/wxnotify/wxnotify/store"
 )
 
@@ -15,7 +16,7 @@ import (
 type Producer struct {
 	Name string
 	// Keys are the hashes of its API keys; each of them will do.
-	Keys   []KeyHash
+	Keys   []apikey.Hash
 	Rights []Right
 	// Apps and Templates (ids or aliases) are what it may use; empty means all.
 	Apps, Templates []string
@@ -64,7 +65,7 @@ func producerSettings() []itemSetting[Producer] {
 			"Who it is; refs are unique under it. Required."),
 		defineList(itemSetting[Producer]{
 			ItemDefinition: ItemDefinition{
-				Key: "keys", Values: keyHashPrefix + "HASH", required: true,
+				Key: "keys", Values: apikey.HashPrefix + "HASH", required: true,
 				Doc: "Hashes of its API keys, as `wxnotify keys new NAME` prints them; required. Several, to change one without a gap.",
 			},
 			noun: "keys", without: "no one", list: takeKeys,
@@ -133,10 +134,10 @@ func closedList[T any, S ~string](noun string, known []S, at func(*T) *[]S) func
 
 func takeKeys(p *Producer, texts []string) error {
 	for _, text := range texts {
-		h, ok := parseKeyHash(text)
+		h, ok := apikey.Parse(text)
 		if !ok {
 			// It may be a key: it is not repeated.
-			return errors.New("must be hashes, " + keyHashPrefix + " and 64 digits, as `wxnotify keys new NAME` prints them; never the keys")
+			return errors.New("must be hashes, " + apikey.HashPrefix + " and 64 digits, as `wxnotify keys new NAME` prints them; never the keys")
 		}
 		p.Keys = append(p.Keys, h)
 	}
@@ -201,7 +202,7 @@ func (l *loader) producers(d *draft) {
 
 // checkProducers finds what is wrong between producers, and with what they name.
 func (l *loader) checkProducers(d *draft, producers []placedProducer) {
-	names, keys := map[string]string{}, map[KeyHash]string{}
+	names, keys := map[string]string{}, map[apikey.Hash]string{}
 	for _, p := range producers {
 		if other, twice := names[p.Name]; twice && p.Name != "" {
 			l.fault(p.name+".name", p.from, "is the same name as that of %s", other)

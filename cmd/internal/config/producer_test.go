@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/wxnotify/wxnotify/cmd/internal/config"
+	"github.com/wxnotify/wxnotify/producer/gateway/apikey"
 	"github.com/wxnotify/wxnotify/store"
 )
 
@@ -24,8 +25,8 @@ func TestProducersOfAPIKeys(t *testing.T) {
 	cfg := world{env: map[string]string{"API_KEYS": "approval:" + keyOne + ", report:" + strings.Repeat("r", 32) + ",approval:" + keyTwo}}.load(t)
 	all := []config.Right{config.RightSend, config.RightRead, config.RightUsers}
 	want := []config.Producer{
-		{Name: "approval", Keys: []config.KeyHash{config.HashKey(keyOne), config.HashKey(keyTwo)}, Rights: all},
-		{Name: "report", Keys: []config.KeyHash{config.HashKey(strings.Repeat("r", 32))}, Rights: all},
+		{Name: "approval", Keys: []apikey.Hash{apikey.Of(keyOne), apikey.Of(keyTwo)}, Rights: all},
+		{Name: "report", Keys: []apikey.Hash{apikey.Of(strings.Repeat("r", 32))}, Rights: all},
 	}
 	if diff := cmp.Diff(want, cfg.Producers); diff != "" {
 		t.Errorf("producers (-want +got):\n%s", diff)
@@ -42,7 +43,7 @@ webhook_allow_cidrs: 10.0.0.0/8, fd00::/8
 apps: [{appid: wxa}]
 producers:
   - name: approval
-    keys: ["` + config.HashKey(keyOne).String() + `", "` + config.HashKey(keyTwo).String() + `"]
+    keys: ["` + apikey.Of(keyOne).String() + `", "` + apikey.Of(keyTwo).String() + `"]
     rights: [send, erase, send]
     apps: [wxa]
     templates: [approval_result]
@@ -53,13 +54,13 @@ producers:
       url: http://intranet.example/hook
       secret_file: /run/hook
       events: [notification.failed]
-  - {name: plain, keys: ["` + config.HashKey("another").String() + `"]}
+  - {name: plain, keys: ["` + apikey.Of("another").String() + `"]}
 `)
 	w.files["/run/hook"] = "whsec_" + strings.Repeat("A", 32) + "\n"
 	cfg := w.load(t)
 	want := []config.Producer{
 		{
-			Name: "approval", Keys: []config.KeyHash{config.HashKey(keyOne), config.HashKey(keyTwo)},
+			Name: "approval", Keys: []apikey.Hash{apikey.Of(keyOne), apikey.Of(keyTwo)},
 			Rights: []config.Right{config.RightSend, config.RightErase},
 			Apps:   []string{"wxa"}, Templates: []string{"approval_result"}, Rate: 20, Wait: time.Hour,
 			MaxPriority: store.Default,
@@ -68,7 +69,7 @@ producers:
 				Events: []store.WebhookEvent{store.WebhookFailed},
 			},
 		},
-		{Name: "plain", Keys: []config.KeyHash{config.HashKey("another")}, Rights: []config.Right{config.RightSend, config.RightRead}},
+		{Name: "plain", Keys: []apikey.Hash{apikey.Of("another")}, Rights: []config.Right{config.RightSend, config.RightRead}},
 	}
 	if diff := cmp.Diff(want, cfg.Producers); diff != "" {
 		t.Errorf("producers (-want +got):\n%s", diff)
@@ -88,7 +89,7 @@ producers:
 
 func TestFaultsOfProducers(t *testing.T) {
 	t.Parallel()
-	hash := config.HashKey(keyOne).String()
+	hash := apikey.Of(keyOne).String()
 	for _, tc := range []struct {
 		name, file string
 		env        map[string]string
@@ -136,7 +137,7 @@ func TestFaultsOfProducers(t *testing.T) {
     keys: []
     webhook: https://x.example
   - {name: c, keys: [` + hash + `], webhook: {secret: whsec_short, events: [notification.read]}}
-  - {name: d, keys: [` + config.HashKey("d").String() + `], webhook: {secret: whsec_` + strings.Repeat("A", 32) + `}}
+  - {name: d, keys: [` + apikey.Of("d").String() + `], webhook: {secret: whsec_` + strings.Repeat("A", 32) + `}}
 `,
 			want: []string{
 				"producers[0].a key (file c.yaml:7): unknown key",
