@@ -48,14 +48,14 @@ func TestLostReplyOfACommit(t *testing.T) {
 			r.start()
 			n := r.send()
 			got := r.awaitState(n.ID, store.Sent)
-			if !lost.Load() {
-				t.Error("no reply was lost")
-			}
 			as := r.attempts(n.ID)
 			if got.Seq != tc.sends || got.Spent != tc.spent || len(as) != tc.sends {
 				t.Errorf("%d claims, %d spent, %d attempts; want %d, %d, %d", got.Seq, got.Spent, len(as), tc.sends, tc.spent, tc.sends)
 			}
 			r.awaitNoTask(task.ID(n.ID, n.Generation))
+			if !lost.Load() {
+				t.Error("no reply was lost")
+			}
 			r.wantSends(tc.sends)
 			if got := r.logs.FilterMessage("answer settled").Len(); got != tc.sends {
 				t.Errorf("%d answers count as settled, want %d", got, tc.sends)
