@@ -109,7 +109,7 @@ func explainReason(r store.Reason) (meaning, do string) {
 	case store.ReasonRowMissing:
 		return "the task came back after its notification was deleted or erased: there is nothing to send", "discard it"
 	case store.ReasonNone, store.ReasonNoConsent, store.ReasonTemplatePaused, store.ReasonTooOld, store.ReasonDeadline,
-		store.ReasonOnlyTo, store.ReasonErased, store.ReasonByAdmin:
+		store.ReasonOnlyTo, store.ReasonErased, store.ReasonByAdmin, store.ReasonQuietHours:
 		return "", ""
 	}
 	return "", ""

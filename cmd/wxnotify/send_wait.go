@@ -192,6 +192,8 @@ func whatToDo(state store.State, reason store.Reason) string {
 		return "see what put the task on the queue"
 	case store.ReasonTemplate, store.ReasonPage, store.ReasonBadAddress, store.ReasonRejected, store.ReasonUnknownCode:
 		return "correct what errmsg names, and send again"
+	case store.ReasonQuietHours:
+		return "these are its template's quiet hours: it is sent after them"
 	case store.ReasonNone, store.ReasonErased, store.ReasonByAdmin:
 	}
 	switch state {
