@@ -16,7 +16,7 @@ func inChinese(text string) string {
 
 // kindsInChinese are the texts of explainKind that are not in the table of
 // errcodes, by the English ones. A test holds the list to them.
-var kindsInChinese = map[string]string{
+var kindsInChinese = map[string]string{ //nolint:gosec // words about secrets, none of them one
 	"nothing was written: the name, the connection, TLS or the proxy failed":                                      "请求未发出：域名解析、连接、TLS 或代理失败",
 	"check WECHAT_API_BASE_URL, HTTPS_PROXY and the way out of this network":                                      "检查 WECHAT_API_BASE_URL、HTTPS_PROXY 与本网络的出口",
 	"refused before it was looked at":                                                                             "处理之前即被拒绝",
