@@ -126,6 +126,7 @@ func TestTemplatesPrintYAML(t *testing.T) {
     no_consent: dead
     release: oldest
     priority: low
+    quiet_hours: {from: "22:00", to: "08:00", zone: Europe/Berlin, critical: send}
   - {template_id: gone-since, alias: old, fields: {thing: thing1, 状态: short_thing2}, limits: {short_thing2: 6}}
 `,
 	} {
