@@ -76,19 +76,25 @@ func TestBenchCountsPerMessage(t *testing.T) {
 		t.Fatalf("%s was not run", pipeline)
 		return 0
 	}
+	rate := figure("ours", "messages_per_s")
 	for _, tc := range []struct {
-		what      string
-		got, most float64
+		what string
+		got  float64
+		// most is the bound for a message, and background what the process asks for
+		// or allocates in a second, busy or not: on a slow machine a message has more
+		// of it.
+		most, background float64
 	}{
-		{"SQL transactions", figure("ours", "sql_transactions"), 0.5},
-		{"SQL statements", figure("ours", "sql_statements"), 0.8},
-		{"Redis commands beyond those of a bare asynq server", figure("ours", "redis_commands") - figure("bare", "redis_commands"), 1.5},
-		{"allocations in the worker", figure("ours", "worker_allocations"), 550},
-		{"bytes in Redis of a queued message against those of a bare task", figure("ours", "redis_bytes") / figure("bare", "redis_bytes"), 1.6},
+		{"SQL transactions", figure("ours", "sql_transactions"), 0.4, 30},
+		{"SQL statements", figure("ours", "sql_statements"), 0.7, 60},
+		{"Redis commands beyond those of a bare asynq server", figure("ours", "redis_commands") - figure("bare", "redis_commands"), 0.4, 150},
+		{"allocations in the worker", figure("ours", "worker_allocations"), 500, 10_000},
+		{"bytes in Redis of a queued message against those of a bare task", figure("ours", "redis_bytes") / figure("bare", "redis_bytes"), 1.5, 0},
 	} {
-		t.Logf("%s: %.3f", tc.what, tc.got)
-		if tc.got > tc.most {
-			t.Errorf("%s: got %.3f a message, want at most %.3f", tc.what, tc.got, tc.most)
+		most := tc.most + tc.background/rate
+		t.Logf("%s: %.3f of %.3f", tc.what, tc.got, most)
+		if tc.got > most {
+			t.Errorf("%s: got %.3f a message, want at most %.3f", tc.what, tc.got, most)
 		}
 	}
 	// A guard that reads zeros would never find anything.
@@ -141,7 +147,8 @@ func TestBenchRefusesWhatCannotBe(t *testing.T) {
 		`no scenario "all"`:         {"--only", "all"},
 		`no pipeline "fast"`:        {"--pipelines", "fast"},
 		"2 calls in flight":         {"--concurrency", "2"},
-		"positive":                  {"--rounds", "-1"},
+		"-1 rounds":                 {"--rounds", "-1"},
+		"a backlog of 99":           {"--messages", "99"},
 		"unknown command \"drain\"": {"drain"},
 	} {
 		got := shell{}.run(t, append([]string{"bench"}, args...)...)

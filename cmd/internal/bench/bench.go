@@ -178,8 +178,11 @@ func (o Options) check() error {
 			faults = append(faults, fmt.Errorf("%w: %d calls in flight; from 4 to 10,000 can be", ErrOptions, c))
 		}
 	}
-	if o.Rounds < 0 || o.Messages < 0 {
-		faults = append(faults, fmt.Errorf("%w: rounds and messages are positive", ErrOptions))
+	if o.Rounds < 0 {
+		faults = append(faults, fmt.Errorf("%w: %d rounds", ErrOptions, o.Rounds))
+	}
+	if o.Messages != 0 && o.Messages < 100 {
+		faults = append(faults, fmt.Errorf("%w: a backlog of %d; at least 100 can be", ErrOptions, o.Messages))
 	}
 	return errors.Join(faults...)
 }

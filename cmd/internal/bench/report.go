@@ -2,6 +2,7 @@ package bench
 
 import (
 	"maps"
+	"math"
 	"slices"
 	"time"
 )
@@ -81,6 +82,9 @@ func (r *Result) add(run figures) {
 		r.Figures = map[string]Figure{}
 	}
 	for name, value := range run {
+		if math.IsNaN(value) || math.IsInf(value, 0) {
+			continue // too few messages to divide by
+		}
 		f := r.Figures[name]
 		f.Runs = append(f.Runs, value)
 		f.Min, f.Median, f.Max = slices.Min(f.Runs), middle(f.Runs), slices.Max(f.Runs)

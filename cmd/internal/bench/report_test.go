@@ -15,7 +15,7 @@ func TestFiguresAreMediansOfTheRounds(t *testing.T) {
 	for _, rate := range []float64{300, 100, 250} {
 		r.add(figures{figRate: rate})
 	}
-	r.add(figures{figRate: 200, figIdeal: 0.5})
+	r.add(figures{figRate: 200, figIdeal: 0.5, figCPU + partWorker: math.NaN(), figAllocs: math.Inf(1)})
 	want := map[string]Figure{
 		figRate:  {Median: 225, Min: 100, Max: 300, Runs: []float64{300, 100, 250, 200}},
 		figIdeal: {Median: 0.5, Min: 0.5, Max: 0.5, Runs: []float64{0.5}},
