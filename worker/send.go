@@ -327,7 +327,7 @@ func (d *delivery) settle(n store.Look, p plan) (next *store.Look, answer error)
 	settled, err := w.committer.settle(ctx, s)
 	fail(span, err, "the answer was not written")
 	span.End()
-	log := d.log().With(zap.String("template_id", n.TemplateID), zap.Int("attempt", n.Seq),
+	log := d.log().WithLazy(zap.String("template_id", n.TemplateID), zap.Int("attempt", n.Seq),
 		zap.String("kind", s.Attempt.Outcome), zap.Int("errcode", s.Attempt.Errcode))
 	switch {
 	case err != nil:
@@ -481,5 +481,5 @@ func (d *delivery) deadAgain(look store.Look) error {
 }
 
 func (d *delivery) log() *zap.Logger {
-	return d.s.w.cfg.Logger.With(zap.Stringer("notification_id", d.id), zap.String("app", d.s.appID), traceID(d.ctx))
+	return d.s.w.cfg.Logger.WithLazy(zap.Stringer("notification_id", d.id), zap.String("app", d.s.appID), traceID(d.ctx))
 }

@@ -110,12 +110,10 @@ func queueClaims(b *pgx.Batch, claims []store.Claim, answers []store.Claimed) {
 	}
 	b.Queue(claimSQL, ids, generations, owners, leases)
 	b.Queue(lookSQL, ids).Query(func(rows pgx.Rows) error {
-		looks, err := pgx.CollectRows(rows, scanLook)
-		for _, l := range looks {
+		return eachLook(rows, func(l store.Look) {
 			i := place[l.ID]
 			ok := l.State == store.Sending && l.Owner == claims[i].Owner
 			answers[i] = store.Claimed{OK: ok, Found: true, Look: l}
-		}
-		return err
+		})
 	})
 }

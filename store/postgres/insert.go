@@ -102,9 +102,7 @@ func (s *Store) Adopt(ctx context.Context, a store.Acceptance) (store.Look, erro
 	)
 	b.Queue(insertSQL, columns.args()...)
 	b.Queue(lookSQL, columns.id).Query(func(rows pgx.Rows) error {
-		var err error
-		looks, err = pgx.CollectRows(rows, scanLook)
-		return err
+		return eachLook(rows, func(l store.Look) { looks = append(looks, l) })
 	})
 	if err := s.run(ctx, &b); err != nil {
 		return store.Look{}, wrap("adopt notification", err)

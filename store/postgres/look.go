@@ -35,24 +35,39 @@ func (s *Store) Look(ctx context.Context, ids []uuid.UUID) ([]store.Look, error)
 	if err != nil {
 		return nil, wrap("look at notifications", err)
 	}
-	looks, err := pgx.CollectRows(rows, scanLook)
+	defer rows.Close()
+	looks := make([]store.Look, 0, len(ids))
+	err = eachLook(rows, func(l store.Look) { looks = append(looks, l) })
 	return looks, wrap("look at notifications", err)
 }
 
-func scanLook(row pgx.CollectableRow) (store.Look, error) {
-	var (
-		r       notificationRow
-		l       store.Look
-		balance *int
-	)
-	if err := row.Scan(append(r.fields(), &l.Address, &l.Paused, &balance, &l.Consent.LongTerm, &l.Now)...); err != nil {
-		return store.Look{}, err
+// lookRow receives the rows of lookSQL, one after the other.
+type lookRow struct {
+	notificationRow
+	address, paused string
+	balance         *int
+	longTerm        bool
+	now             time.Time
+}
+
+// eachLook hands over one look after the other.
+func eachLook(rows pgx.Rows, take func(store.Look)) error {
+	var r lookRow
+	fields := append(r.fields(), &r.address, &r.paused, &r.balance, &r.longTerm, &r.now)
+	for rows.Next() {
+		if err := rows.Scan(fields...); err != nil {
+			return err
+		}
+		n, err := r.notification()
+		if err != nil {
+			return err
+		}
+		l := store.Look{Notification: n, Address: r.address, Paused: r.paused, Now: r.now.UTC()}
+		l.Consent.LongTerm = r.longTerm
+		setBalance(&l.Consent, r.balance)
+		take(l)
 	}
-	setBalance(&l.Consent, balance)
-	var err error
-	l.Notification, err = r.notification()
-	l.Now = l.Now.UTC()
-	return l, err
+	return rows.Err()
 }
 
 // Get returns a notification and its attempts, first one first.
