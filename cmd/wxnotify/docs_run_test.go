@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/wxnotify/wxnotify/cmd/internal/app"
+	"github.com/wxnotify/wxnotify/store/postgres/postgrestest"
 	"github.com/wxnotify/wxnotify/worker/wechat/simulator"
 )
 
@@ -26,13 +27,14 @@ import (
 var docRuns = []struct {
 	path    string
 	prepare string
+	dumps   bool // the whole database
 }{
 	{path: "README.md", prepare: `
 		printf 'user_id,openid\n1042,` + docOpenID + `\n' >users.csv
 		printf 7d1f0c5b9a8e4d6f3b2a1c0e9f8d7b6a >wechat_secret`},
 	{path: "deploy/docs/guarantees.md", prepare: prepareDoubts + `
 		DOUBT=$(doubt 1) OTHER_DOUBT=$(doubt 2)`},
-	{path: "deploy/docs/operations.md", prepare: prepareDoubts + `
+	{path: "deploy/docs/operations.md", dumps: true, prepare: prepareDoubts + `
 		KNOWN=$(doubt 1)`},
 	{path: "deploy/docs/capacity.md", prepare: `
 		wxnotify migrate up`},
@@ -54,8 +56,26 @@ const (
 		doubt() { psql -At "$DATABASE_URL" -c "SELECT id FROM notifications ORDER BY id OFFSET $1 LIMIT 1"; }`
 )
 
-// ownDatabase is an empty database of this test alone: pg_dump and psql know
-// nothing of the schemas that other tests have.
+// databaseTimeout bounds making and dropping a database, which waits for a
+// checkpoint of everything that other tests wrote.
+const databaseTimeout = 5 * time.Minute
+
+// ownSchema is an empty schema of this test alone, by a URL that psql reads too.
+func ownSchema(t *testing.T) string {
+	t.Helper()
+	u, err := url.Parse(postgrestest.URL(t))
+	if err != nil {
+		t.Fatal("TEST_DATABASE_URL is no URL") // the error would quote the password
+	}
+	q := u.Query()
+	q.Set("options", "-csearch_path="+q.Get("search_path"))
+	q.Del("search_path")
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
+// ownDatabase is an empty database of this test alone: pg_dump takes all schemas,
+// those of other tests included, which come and go.
 func ownDatabase(t *testing.T) string {
 	t.Helper()
 	base := os.Getenv("TEST_DATABASE_URL")
@@ -69,7 +89,7 @@ func ownDatabase(t *testing.T) string {
 	}
 	name := "wxnotify_docs_" + strings.ToLower(rand.Text())
 	run := func(statement string) {
-		ctx, cancel := context.WithTimeout(context.Background(), runDeadline)
+		ctx, cancel := context.WithTimeout(context.Background(), databaseTimeout)
 		defer cancel()
 		conn, err := pgx.Connect(ctx, base)
 		if err == nil {
@@ -92,7 +112,7 @@ func ownDatabase(t *testing.T) string {
 
 // docShell is a directory and an environment in which a page's commands work:
 // wxnotify is this program, WeChat a simulated one.
-func docShell(t *testing.T) (dir string, env []string) {
+func docShell(t *testing.T, database string) (dir string, env []string) {
 	t.Helper()
 	wechat, err := app.ServeSimulator(t.Context(), "127.0.0.1:0", simulator.Config{Apps: []simulator.App{simulator.SeedApp()}, AutoConsent: true}, zap.NewNop())
 	if err != nil {
@@ -110,7 +130,7 @@ func docShell(t *testing.T) (dir string, env []string) {
 	}
 	return dir, []string{
 		"PATH=" + dir + ":" + os.Getenv("PATH"), "HOME=" + dir, "LC_ALL=C.UTF-8",
-		"REDIS_URL=redis://" + startRedis(t, "--appendonly", "yes", "--maxmemory-policy", "noeviction") + "/0", "DATABASE_URL=" + ownDatabase(t),
+		"REDIS_URL=redis://" + startRedis(t, "--appendonly", "yes", "--maxmemory-policy", "noeviction") + "/0", "DATABASE_URL=" + database,
 		"WECHAT_API_BASE_URL=" + wechat.URL, "WECHAT_APPID=" + simulator.SeedApp().AppID, "WECHAT_SECRET=" + simulator.SeedApp().Secret,
 		"LISTEN_ADDR=127.0.0.1:0", "ADMIN_ADDR=127.0.0.1:0", "API_KEYS=approval:" + strings.Repeat("k", 32),
 	}
@@ -153,7 +173,11 @@ func TestDocsRun(t *testing.T) {
 			if blocks == 0 {
 				t.Fatal("the page has no block to run")
 			}
-			dir, env := docShell(t)
+			database := ownSchema
+			if r.dumps {
+				database = ownDatabase
+			}
+			dir, env := docShell(t, database(t))
 			ctx, cancel := context.WithTimeout(t.Context(), 10*runDeadline) // some twenty programs, one after the other
 			defer cancel()
 			cmd := exec.CommandContext(ctx, "bash", "-c", script.String())
