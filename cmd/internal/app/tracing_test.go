@@ -20,8 +20,7 @@ import (
 func TestTracingThatIsOffAllocatesNothing(t *testing.T) {
 	tracer := off{}.Tracer("test")
 	opts := []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindClient)}
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
+	ctx := t.Context()
 	waiting := slices.Repeat([]trace.Span{offSpan}, 256)
 	headers := map[string]string{}
 	if n := testing.AllocsPerRun(1000, func() {
