@@ -7,4 +7,6 @@
 // The claim is the last thing before the write, and nothing that waits lies
 // between them: a process that dies while it waits leaves no doubt behind. Once
 // a claim is held, asynq's context and lease no longer matter; the row decides.
+// A first delivery goes to the claim on what its task says, without a look: the
+// claim asks the row the same questions, and whatever it refuses is looked at.
 package worker
