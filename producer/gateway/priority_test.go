@@ -30,6 +30,10 @@ func TestMaxPriority(t *testing.T) {
 		body["priority"] = p
 		return report(body)
 	}
+	doors := map[store.Priority]*door{}
+	for _, most := range append([]store.Priority{""}, store.Priorities...) {
+		doors[most] = sqliteDoor(t, withMax(most))
+	}
 	for _, tt := range []struct {
 		most store.Priority
 		body map[string]any
@@ -47,7 +51,7 @@ func TestMaxPriority(t *testing.T) {
 		{store.Low, report(nil), store.Low},
 		{store.Low, asking(none, nil), store.Low},
 	} {
-		d := sqliteDoor(t, withMax(tt.most))
+		d := doors[tt.most]
 		one := d.do(keyBilling, "POST", "/v1/notifications", tt.body)
 		batch := parsed[batchAnswer](d, d.do(keyBilling, "POST", "/v1/notifications/batch", map[string]any{"notifications": []any{report(map[string]any{"priority": "low"}), tt.body}}))
 		got := batch.Results[1]
