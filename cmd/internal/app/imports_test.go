@@ -52,6 +52,8 @@ var allowed = map[string][]string{
 	"cmd/internal/app":    {anything},
 	"cmd/internal/bench":  {"producer", "store", "store/postgres", "worker/task", "worker/wechat/simulator"},
 	"cmd/wxnotify":        {anything},
+
+	"cmd/internal/processtest": {},
 }
 
 // forTests lists what test files and *test packages may import besides what
