@@ -17,8 +17,11 @@ const aheadMax = 16
 
 // intake answers asynq's questions for the next task of one queue. It asks Redis
 // for several at once, with asynq's own script, as long as its server has room
-// to begin all of them now: nothing is taken that would have to wait here. After
-// an empty answer it waits for the bell.
+// to begin all of them now: nothing is taken that would have to wait here. The
+// room is counted by handlers that run, so a few more may be taken while some
+// begin or acknowledge; those wait here for moments. Should one wait so long that
+// asynq's lease of it ends and it is delivered elsewhere too, the claim decides, as
+// for every second delivery. After an empty answer it waits for the bell.
 //
 // asynq's server asks from one goroutine; an intake is safe for more.
 type intake struct {
