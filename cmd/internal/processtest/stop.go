@@ -14,10 +14,10 @@ import (
 // Stop lets a child of this process stand still, and returns when it does:
 // SIGSTOP is not obeyed before a thread of the child was given time to take it,
 // and until then the others go on. SIGCONT lets it go on.
-func Stop(ctx context.Context, t testing.TB, child *os.Process) {
-	t.Helper()
+func Stop(ctx context.Context, tb testing.TB, child *os.Process) {
+	tb.Helper()
 	if err := child.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
@@ -28,14 +28,14 @@ func Stop(ctx context.Context, t testing.TB, child *os.Process) {
 		case err == nil && got == child.Pid && status.Stopped():
 			return
 		case err == nil && got == child.Pid:
-			t.Fatalf("process %d ended instead of standing still: %v", child.Pid, status)
+			tb.Fatalf("process %d ended instead of standing still: %v", child.Pid, status)
 		case err != nil && !errors.Is(err, syscall.EINTR):
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			t.Fatalf("process %d does not stand still: %v", child.Pid, ctx.Err())
+			tb.Fatalf("process %d does not stand still: %v", child.Pid, ctx.Err())
 		}
 	}
 }
