@@ -1,3 +1,5 @@
+//go:build unix
+
 // Package processtest does to child processes of tests what the tests of several
 // packages need.
 package processtest
