@@ -444,6 +444,11 @@ deployment() {
 	else
 		headline "shellcheck: skipped, it is not installed"
 	fi
+	if command -v hadolint >/dev/null; then
+		step "hadolint" hadolint deploy/Dockerfile
+	else
+		headline "hadolint: skipped, it is not installed"
+	fi
 	if command -v promtool >/dev/null; then
 		step "promtool" alert_rules
 	else
