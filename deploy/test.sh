@@ -151,7 +151,7 @@ make_work_dir() {
 	# The name is chosen first, so that a signal finds it whenever it comes.
 	work=${base%/}/wxnotify-test.$$.$(secret 4)
 	mkdir -m 711 "$work"
-	mkdir -m 700 "$work/tmp"
+	mkdir -m 711 "$work/tmp" # servers that tests start for root go through it
 	# What an interrupted go command or test leaves behind goes with the rest.
 	export TMPDIR=$work/tmp GOTMPDIR=$work/tmp
 }

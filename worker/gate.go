@@ -403,8 +403,12 @@ func (g *gate) refresh(ctx context.Context) error {
 			}
 		}
 	}
-	g.adopt(version, shared, rests, count)
-	return g.forgetRests(ctx, rests)
+	old := longOver(rests)
+	g.adopt(version, shared, rests, count) // and the maps are the gate's
+	if len(old) == 0 {
+		return nil
+	}
+	return g.redis.HDel(ctx, g.key(), old...).Err() // so that the hash stays small
 }
 
 func (g *gate) adopt(version int, shared *pause, rests map[string]rest, count map[string]int) {

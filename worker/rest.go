@@ -25,18 +25,14 @@ type rest struct {
 // restMemory is how long a rest that is over still counts for the next one.
 const restMemory = 24 * time.Hour
 
-// forgetRests drops what is long over, so that the hash stays small.
-func (g *gate) forgetRests(ctx context.Context, rests map[string]rest) error {
-	var old []string
+// longOver are the fields of rests that no longer count.
+func longOver(rests map[string]rest) (fields []string) {
 	for k, r := range rests {
 		if time.Since(r.until) > restMemory {
-			old = append(old, "rest:"+k)
+			fields = append(fields, "rest:"+k)
 		}
 	}
-	if len(old) == 0 {
-		return nil
-	}
-	return g.redis.HDel(ctx, g.key(), old...).Err()
+	return fields
 }
 
 // Scope keys of rests and counts. An openid and a page are hashed: neither

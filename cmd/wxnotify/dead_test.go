@@ -400,7 +400,7 @@ func TestDeadReplay(t *testing.T) {
 
 		// Edits.
 		got = c.run(t, "dead", "replay", edited, "--set", "data.thing1="+strings.Repeat("x", 2000))
-		if got.code != exitFailed || !strings.Contains(got.stderr, "data.thing1 has 2000 bytes") {
+		if got.code != exitFailed || !strings.Contains(got.stderr, "/data/thing1 has 2000 bytes") {
 			t.Errorf("a text too long: got %+v", got)
 		}
 		c.must(t, "dead", "replay", edited, "--set", "data.thing1=短", "--set", "data.phrase2=", "--set", "page=", "--set", "openid="+testOpenID)

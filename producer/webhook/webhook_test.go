@@ -340,7 +340,7 @@ func TestGuard(t *testing.T) {
 			}
 			client := newClient(tt.allow, patience, 1)
 			defer client.CloseIdleConnections()
-			s := &subscriber{Subscription: Subscription{URL: tt.url}, Sender: &Sender{client: client}, signer: signer}
+			s := &subscriber{Subscription: Subscription{URL: tt.url}, Sender: &Sender{}, client: client, signer: signer}
 			a, err := s.post(t.Context(), store.WebhookDelivery{Event: store.WebhookSent})
 			if err != nil {
 				t.Fatal(err)
@@ -369,7 +369,7 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 	}
 	client := newClient(loopback, patience, 1)
 	defer client.CloseIdleConnections()
-	s := &subscriber{Subscription: Subscription{URL: outer.URL}, Sender: &Sender{client: client}, signer: signer}
+	s := &subscriber{Subscription: Subscription{URL: outer.URL}, Sender: &Sender{}, client: client, signer: signer}
 	a, err := s.post(t.Context(), store.WebhookDelivery{Event: store.WebhookSent})
 	if err != nil || a.outcome != refused || hits != 0 {
 		t.Errorf("%v, %s, %d requests where it leads", err, a.outcome, hits)
