@@ -60,10 +60,25 @@ type committer struct {
 	in   chan *item
 	quit chan struct{}
 	wg   sync.WaitGroup
+
+	mu      sync.Mutex
+	holding int // writers whose store does not answer
 }
 
 func newCommitter(s Store, l *zap.Logger, t trace.Tracer, away func(bool)) *committer {
 	return &committer{store: s, logger: l, tracer: t, away: away, pause: 250 * time.Millisecond, in: make(chan *item), quit: make(chan struct{})}
+}
+
+// holds notes that a writer began to hold what is known, or wrote it: the store
+// is away as long as one of them does.
+func (c *committer) holds(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	before := c.holding
+	c.holding += n
+	if (before == 0) != (c.holding == 0) {
+		c.away(c.holding > 0)
+	}
 }
 
 func (c *committer) start() {
@@ -237,7 +252,7 @@ func (c *committer) insist(items []*item) (store.Results, error) {
 		cancel()
 		if err == nil || !hung && !errors.Is(err, store.ErrUnavailable) {
 			if away {
-				c.away(false)
+				c.holds(-1)
 				c.logger.Info("store answers again", zap.Int("held", len(items)))
 			}
 			describeCommit(span, b, err)
@@ -245,7 +260,7 @@ func (c *committer) insist(items []*item) (store.Results, error) {
 		}
 		if !away {
 			away = true
-			c.away(true)
+			c.holds(1)
 			c.logger.Error("store does not answer; holding what is known", zap.Int("held", len(items)), zap.Error(err))
 		}
 		t := time.NewTimer(c.pause)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
@@ -14,6 +15,9 @@ import (
 // by one and waits for each: at a round trip of 2.4 ms that is 400 a second,
 // whatever the concurrency. Sixteen at a time are 6,000.
 const aheadMax = 16
+
+// askTimeout bounds a question for several tasks: go-redis's time for one answer.
+const askTimeout = 3 * time.Second
 
 // intake answers asynq's questions for the next task of one queue. It asks Redis
 // for several at once, with asynq's own script, as long as its server has room
@@ -44,13 +48,18 @@ func newIntake(queue string, rdb redis.UniversalClient, quit <-chan struct{}, ro
 
 // ask answers one dequeue of asynq, which once would send as it is.
 func (in *intake) ask(ctx context.Context, cmd *redis.Cmd, once func() error) error {
+	// What is here when the server stops is given back to where it was.
+	if stopping(in.quit) && !in.bell.wait(in.quit) {
+		cmd.SetErr(redis.Nil) // as from an empty queue
+		return redis.Nil
+	}
 	msg, ok, dry, n := in.next()
 	if ok {
 		cmd.SetVal(msg)
 		return nil
 	}
-	if (dry || stopping(in.quit)) && !in.bell.wait(in.quit) {
-		cmd.SetErr(redis.Nil) // as from an empty queue
+	if dry && !in.bell.wait(in.quit) {
+		cmd.SetErr(redis.Nil)
 		return redis.Nil
 	}
 	if n = min(n, in.room()/2); n > 1 && strings.HasPrefix(cmd.Name(), "evalsha") {
@@ -84,6 +93,10 @@ func (in *intake) next() (msg string, ok, dry bool, want int) {
 // several asks n times in one round trip. What comes beyond the first task is
 // kept for the next questions, which asynq's loop asks at once.
 func (in *intake) several(ctx context.Context, cmd *redis.Cmd, n int) error {
+	// Not longer than one try: go-redis would repeat the block, and a Redis that
+	// was frozen carries out each of them, for nobody.
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
 	pipe := in.redis.Pipeline()
 	cmds := make([]redis.Cmder, 0, n)
 	cmds = append(cmds, cmd)
@@ -101,6 +114,9 @@ func (in *intake) several(ctx context.Context, cmd *redis.Cmd, n int) error {
 	err := cmd.Err()
 	in.learn(len(got) == n, troubled(err) || isNoScript(err))
 	if len(got) == 0 {
+		if troubled(err) {
+			in.one()
+		}
 		return err
 	}
 	cmd.SetErr(nil)
@@ -123,6 +139,14 @@ func (in *intake) learn(full, nothing bool) {
 	default:
 		in.dry, in.want = true, 1
 	}
+}
+
+// one lets the next question ask for one task: a block whose answer is lost is
+// lost whole, until the leases of its tasks are over.
+func (in *intake) one() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.want = 1
 }
 
 func isNoScript(err error) bool { return err != nil && strings.HasPrefix(err.Error(), "NOSCRIPT") }

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"strconv"
 	"testing"
 	"time"
 
@@ -132,7 +133,7 @@ func TestAcknowledgementsOfABlock(t *testing.T) {
 			if i%3 == 0 {
 				script = `return redis.error_reply("NOT FOUND")`
 			}
-			answers <- answer{i, a.do(redis.NewCmd(t.Context(), "eval", script, 0))}
+			answers <- answer{i, a.do(redis.NewCmd(t.Context(), "eval", script, 1, "queue "+strconv.Itoa(i%2)))}
 		}()
 	}
 	for range n {

@@ -105,7 +105,15 @@ func (d *delivery) unread(err error) error {
 // run takes one delivery from the look to the answer.
 func (d *delivery) run(look store.Look) error {
 	for range 3 {
-		app := d.s.w.app(look.App) // as it is set now: a reload does not change it under the attempt
+		app := d.s.w.app(look.App)                             // as it is set now: a reload does not change it under the attempt
+		if d.expected && (app == nil || len(app.onlyTo) > 0) { // settings changed since it was expected
+			d.expected = false
+			var err error
+			if look, err = d.look(); err != nil {
+				return err
+			}
+			app = d.s.w.app(look.App)
+		}
 		if !d.expected {
 			if answer, over := d.judge(app, look); over {
 				return answer

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 
@@ -65,6 +66,11 @@ func (s *slots) serve(apps []string) {
 	for _, id := range apps {
 		s.app(id).served = true
 	}
+	for _, a := range s.apps {
+		if !a.served {
+			a.turnAway()
+		}
+	}
 	s.divided, s.part = true, 0
 	if len(apps) > 1 {
 		s.part = s.total / 2 / len(apps)
@@ -109,6 +115,20 @@ func (a *appSlots) waits() bool {
 	return false
 }
 
+// turnAway ends the waiting for slots of an app that is not served any more.
+func (a *appSlots) turnAway() {
+	for _, l := range a.lanes {
+		for _, ready := range l.waiting {
+			close(ready)
+		}
+		l.waiting = nil
+	}
+}
+
+// errNotServed is what who waits for a slot of an app gets that a reload took out
+// of the settings.
+var errNotServed = errors.New("the app is not served any more")
+
 // acquire waits for a slot; release must be called when err is nil.
 func (s *slots) acquire(ctx context.Context, app string, p store.Priority) (release func(), err error) {
 	s.mu.Lock()
@@ -117,6 +137,10 @@ func (s *slots) acquire(ctx context.Context, app string, p store.Priority) (rele
 	if l == nil {
 		l = &lane{}
 		a.lanes[p] = l
+	}
+	if s.divided && !a.served {
+		s.mu.Unlock()
+		return nil, errNotServed
 	}
 	if s.may(a) {
 		s.free--
@@ -132,7 +156,10 @@ func (s *slots) acquire(ctx context.Context, app string, p store.Priority) (rele
 	s.mu.Unlock()
 
 	select {
-	case <-ready:
+	case _, given := <-ready:
+		if !given {
+			return nil, errNotServed
+		}
 		return func() { s.release(a) }, nil
 	case <-ctx.Done():
 	}
@@ -143,7 +170,9 @@ func (s *slots) acquire(ctx context.Context, app string, p store.Priority) (rele
 		return nil, ctx.Err()
 	}
 	s.mu.Unlock()
-	s.release(a) // it was given in the same moment
+	if _, given := <-ready; given { // in the same moment
+		s.release(a)
+	}
 	return nil, ctx.Err()
 }
 

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"testing"
 	"time"
@@ -249,5 +250,28 @@ func TestSlotsFollowTheApps(t *testing.T) {
 	}
 	if n := take(t, s, "b"); n != 3 {
 		t.Errorf("the other gets %d slots, want the 3 that are free", n)
+	}
+}
+
+// Who waits for a slot of an app that is taken out of the settings waits no longer.
+func TestSlotsTurnAwayWhoWaitsForAnAppThatIsGone(t *testing.T) {
+	t.Parallel()
+	s := newSlots(4)
+	s.serve([]string{"a", "b"})
+	if got := take(t, s, "b"); got != 3 {
+		t.Fatalf("it gets %d slots, want 3", got)
+	}
+	answer := make(chan error, 1)
+	go func() {
+		_, err := s.acquire(context.Background(), "b", store.Default)
+		answer <- err
+	}()
+	eventually(t, "it waits", func() bool { return waiting(s, "b", store.Default) == 1 })
+	s.serve([]string{"a"})
+	if err := <-answer; !errors.Is(err, errNotServed) {
+		t.Errorf("who waited got %v", err)
+	}
+	if _, err := s.acquire(t.Context(), "b", store.Default); !errors.Is(err, errNotServed) {
+		t.Errorf("who came later got %v", err)
 	}
 }

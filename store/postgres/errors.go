@@ -43,6 +43,7 @@ const (
 	codeUniqueViolation = "23505"
 	codeDeadlock        = "40P01"
 	codeSerialization   = "40001"
+	codeLockTimeout     = "55P03"
 )
 
 // classify turns an error of pgx into one of the store's. Whatever leaves
@@ -74,7 +75,7 @@ func classOf(code string) error {
 	switch code {
 	case codeSerialization, codeDeadlock,
 		"25006", // read-only: a standby after a failover
-		"55P03", // lock not available
+		codeLockTimeout,
 		"57014", // cancelled, by statement_timeout too
 		"57P01", "57P02", "57P03", "57P04", "57P05":
 		return store.ErrUnavailable

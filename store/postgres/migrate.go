@@ -29,7 +29,7 @@ const versionTable = "wxnotify_schema"
 // others wait, for at most five minutes. progress, which may be nil, gets a line
 // for each step done.
 func (s *Store) Migrate(ctx context.Context, progress func(string)) error {
-	return s.withProvider(ctx, "migrate", func(p *goose.Provider) error {
+	return explainLock(s.withProvider(ctx, "migrate", func(p *goose.Provider) error {
 		for {
 			step, err := p.UpByOne(ctx)
 			if errors.Is(err, goose.ErrNoNextVersion) {
@@ -42,7 +42,15 @@ func (s *Store) Migrate(ctx context.Context, progress func(string)) error {
 				progress(fmt.Sprintf("applied %s (%s)", step.Source.Path, step.Duration.Round(time.Millisecond)))
 			}
 		}
-	})
+	}))
+}
+
+// explainLock says what to do when a table was not to be had.
+func explainLock(err error) error {
+	if e, ok := errors.AsType[*Error](err); ok && e.SQLState == codeLockTimeout {
+		return fmt.Errorf("a dump, a report or another long transaction uses the table; migrate again when it is over: %w", err)
+	}
+	return err
 }
 
 // MigrateDown takes the schema one version back. What the newer version kept is

@@ -82,8 +82,8 @@ type Process struct {
 const (
 	redisDialTimeout = 3 * time.Second
 	redisReadTimeout = 2 * time.Second
-	// An acknowledgement is worth waiting for: five tries within the lease of a
-	// task (30 s).
+	// What becomes of a task is worth waiting for: five tries within its lease
+	// (30 s). Acknowledgements go in blocks of the worker's, which have less.
 	serverReadTimeout     = 3 * time.Second
 	serverRetries         = 5
 	serverMaxRetryBackoff = 2 * time.Second
