@@ -61,7 +61,7 @@ func (p *program) keysNewCommand() *cobra.Command {
 			return err
 		}
 		p.printf("The key is not shown again. The lines belong into the file that WXNOTIFY_CONFIG names;\n" +
-			"the gateway reads it when it starts.\n")
+			"the gateway reads it when it starts, and on SIGHUP.\n")
 		return nil
 	}
 	return cmd
