@@ -137,7 +137,7 @@ func TestDocs(t *testing.T) {
 	if csp := a.header.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") {
 		t.Errorf("Content-Security-Policy %q", csp)
 	}
-	for _, w := range []string{string(CodeRefConflict), string(store.ReasonTooOld), "need_confirm", "right: send"} {
+	for _, w := range []string{string(CodeRefConflict), string(store.ReasonTooOld), "2026年第9周", "right: send"} {
 		if !strings.Contains(text, w) {
 			t.Errorf("%q is not on the page", w)
 		}
