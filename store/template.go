@@ -93,6 +93,16 @@ type TemplateList struct {
 	ResumeAll bool
 }
 
+// LongTerm are the ids of the long-term templates of the list.
+func (l TemplateList) LongTerm() (ids []string) {
+	for _, t := range l.Templates {
+		if t.Type == TemplateLongTerm {
+			ids = append(ids, t.TemplateID)
+		}
+	}
+	return ids
+}
+
 // ErrcodeNoTemplate is WeChat's "invalid template_id".
 const ErrcodeNoTemplate = 40037
 

@@ -103,6 +103,33 @@ func (s *Store) FailTemplateSync(ctx context.Context, app string, errcode int, p
 	return wrap("end template sync", err)
 }
 
+// learnLongTermSQL makes long-term what users allowed of a template before a list
+// told that it is a long-term one, unless they took it back. It reads the ledger
+// only when there is such a template. Entries are locked in the order of their key,
+// before notifications, as everywhere.
+const learnLongTermSQL = `
+		WITH learnt AS MATERIALIZED (
+			SELECT l.id
+			FROM unnest($2::text[]) AS l (id)
+			WHERE NOT EXISTS (SELECT FROM templates t WHERE t.app = $1 AND t.template_id = l.id AND t.type = $3)
+		), entries AS MATERIALIZED (
+			SELECT app, open_id, template_id
+			FROM consents
+			WHERE (SELECT count(*) FROM learnt) > 0 AND app = $1 AND template_id IN (SELECT id FROM learnt)
+				AND NOT long_term AND grants > 0 AND refused_at IS NULL AND (emptied_at IS NULL OR balance > 0)
+			ORDER BY app, open_id, template_id
+			FOR UPDATE
+		), told AS (
+			UPDATE consent_events v
+			SET long_term = true
+			FROM entries e
+			WHERE v.app = e.app AND v.open_id = e.open_id AND v.template_id = e.template_id AND v.answer = 'accept'
+		)
+		UPDATE consents c
+		SET long_term = true, updated_at = now()
+		FROM entries e
+		WHERE c.app = e.app AND c.open_id = e.open_id AND c.template_id = e.template_id`
+
 // SaveTemplates keeps the list of a sync that succeeded, in one transaction: what
 // it does not name is marked gone, and the pauses that it disproves are over.
 func (s *Store) SaveTemplates(ctx context.Context, list store.TemplateList) (store.TemplatesSynced, error) {
@@ -129,6 +156,9 @@ func (s *Store) SaveTemplates(ctx context.Context, list store.TemplateList) (sto
 		stored, err = pgx.CollectRows(rows, scanTemplate)
 		return err
 	})
+	if longTerm := list.LongTerm(); len(longTerm) > 0 {
+		b.Queue(learnLongTermSQL, list.App, longTerm, store.TemplateLongTerm)
+	}
 	ids := make([]string, 0, len(list.Templates))
 	for _, t := range list.Templates {
 		ids = append(ids, t.TemplateID)

@@ -165,6 +165,15 @@ func (t *writeTx) saveTemplates(ctx context.Context, list store.TemplateList) (s
 	if err != nil {
 		return nil, err
 	}
+	for _, id := range list.LongTerm() {
+		known := slices.ContainsFunc(stored, func(s store.Template) bool { return s.TemplateID == id && s.Type == store.TemplateLongTerm })
+		if known {
+			continue
+		}
+		if err := t.learnLongTerm(ctx, list.App, id); err != nil {
+			return nil, err
+		}
+	}
 	for _, row := range list.Templates {
 		if err := t.saveTemplate(ctx, row); err != nil {
 			return nil, err
@@ -183,6 +192,29 @@ func (t *writeTx) saveTemplates(ctx context.Context, list store.TemplateList) (s
 	}
 	return stored, nil
 }
+
+// learnLongTerm makes long-term what users allowed of a template before a list
+// told that it is a long-term one, unless they took it back.
+func (t *writeTx) learnLongTerm(ctx context.Context, app, templateID string) error {
+	_, err := t.exec(ctx, `
+		UPDATE consent_events SET long_term = 1
+		WHERE app = ?1 AND template_id = ?2 AND answer = 'accept' AND open_id IN (`+oneTimeSoFarSQL+`)`, app, templateID)
+	if err != nil {
+		return err
+	}
+	_, err = t.exec(ctx, `
+		UPDATE consents SET long_term = 1, updated_at = ?3
+		WHERE app = ?1 AND template_id = ?2 AND open_id IN (`+oneTimeSoFarSQL+`)`, app, templateID, t.now)
+	return err
+}
+
+// oneTimeSoFarSQL are the openids that allowed messages of a template and did not
+// take it back, as far as is known of one-time templates.
+const oneTimeSoFarSQL = `
+			SELECT open_id
+			FROM consents
+			WHERE app = ?1 AND template_id = ?2
+				AND NOT long_term AND grants > 0 AND refused_at IS NULL AND (emptied_at IS NULL OR balance > 0)`
 
 func (t *writeTx) saveTemplate(ctx context.Context, row store.Template) error {
 	keys, err := json.Marshal(row.Keys)

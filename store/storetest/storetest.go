@@ -230,6 +230,7 @@ func Run(t *testing.T, open func(t testing.TB) Store) {
 		"erasures":                      testErasures,
 		"templates":                     testTemplates,
 		"templates refused":             testTemplatesRefused,
+		"template is long-term":         testLearnLongTerm,
 		"template syncs":                testTemplateSyncs,
 		"template sync resumes":         testTemplateSyncResumes,
 		"audit":                         testAudit,

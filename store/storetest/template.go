@@ -46,6 +46,45 @@ func (f *fixture) saveTemplates(list ...store.Template) store.TemplatesSynced {
 	return synced
 }
 
+// testLearnLongTerm: what users allowed of a template before a list told that it
+// is a long-term one is long-term from then on, unless they took it back.
+func testLearnLongTerm(f *fixture) {
+	isLong := func(t *store.Template) { t.Type = store.TemplateLongTerm }
+	withdrawn := func(openID string) {
+		f.answered(consentEvent(openID, "T-long", store.ConsentReject, from(store.ConsentChange, time.Second)))
+	}
+	for _, openID := range []string{"o-kept", "o-withdrawn", "o-later"} {
+		f.answered(accepted(openID, "T-long"))
+	}
+	f.answered(accepted("o-kept", "T-once"))
+	f.answered(consentEvent("o-refused", "T-long", store.ConsentReject))
+	withdrawn("o-withdrawn")
+
+	f.saveTemplates(description("T-long", isLong), description("T-once"))
+	withdrawn("o-later")
+	f.saveTemplates(description("T-long", isLong), description("T-once"))
+
+	for _, want := range []struct {
+		openID, template string
+		longTerm         bool
+	}{
+		{"o-kept", "T-long", true},
+		{"o-kept", "T-once", false},
+		{"o-withdrawn", "T-long", false},
+		{"o-refused", "T-long", false},
+		{"o-later", "T-long", false},
+	} {
+		for _, c := range must[[]store.Consent](f)(f.Consents(f.ctx, testApp, want.openID)) {
+			if c.TemplateID == want.template && c.LongTerm != want.longTerm {
+				f.Errorf("%s, %s: long-term %t, want %t", want.openID, want.template, c.LongTerm, want.longTerm)
+			}
+		}
+	}
+	if c := must[[]store.Consent](f)(f.Consents(f.ctx, testApp, "o-later")); len(c) != 1 || !c[0].Empty() {
+		f.Errorf("withdrawn after it was known: %+v", c)
+	}
+}
+
 // testTemplates: what WeChat describes is kept, what it no longer lists is marked
 // and not deleted.
 func testTemplates(f *fixture) {
