@@ -43,10 +43,9 @@ func TestRelayIsPrompt(t *testing.T) {
 		slices.Sort(took)
 		p50, p99 := took[rows/2], took[rows*99/100]
 		t.Logf("commit to queue: p50 %v, p99 %v of %d", p50, p99, rows)
-		// Twice the promise, and the middle of them: other work on the machine
-		// delays some.
-		if p50 > 500*time.Millisecond {
-			t.Errorf("p50 %v from the commit to the queue, want a quarter of a second", p50)
+		// Twice the promise: tests share the machine.
+		if p99 > 500*time.Millisecond {
+			t.Errorf("p99 %v from the commit to the queue, want a quarter of a second", p99)
 		}
 	})
 }
