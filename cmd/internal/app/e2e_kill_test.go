@@ -96,7 +96,8 @@ func TestKilledWhileRowsWait(t *testing.T) {
 		concurrency = 2
 		atWork      = concurrency + 16 // the slots of an asynq server
 	)
-	r := newRig(t, simulator.Config{}, map[string]string{"SEND_TIMEOUT": "3s", "IN_DOUBT_WAIT": "1s", "CONCURRENCY": "2"})
+	// Calls that time out before the kill would free the slots.
+	r := newRig(t, simulator.Config{}, map[string]string{"SEND_TIMEOUT": "1m", "IN_DOUBT_WAIT": "1s", "CONCURRENCY": "2"})
 	r.fault(simulator.Fault{API: simulator.APISend, Action: simulator.ActHang, Count: concurrency})
 	list := r.send(rows, func(_ int, n *producer.Notification) { n.Duplicates = store.DuplicatesAllow })
 
@@ -140,6 +141,7 @@ func TestKilledWhileRowsWait(t *testing.T) {
 	}
 
 	r.ageLeases()
+	r.execute(`UPDATE notifications SET lease_until = now() WHERE state = 'sending'`)
 	r.spawn()
 	r.awaitStates(map[store.State]int{store.Sent: rows})
 	var once []sent

@@ -34,10 +34,16 @@ func TestRedisSetBack(t *testing.T) {
 			r.fault(simulator.Fault{API: simulator.APISend, OpenID: n.OpenID, Action: simulator.ActErrcode, Errcode: 43101})
 		}
 	})
-	older := r.redis.snapshot(t)
+	older, mark := r.redis.snapshot(t), r.mark()
 	_, _, stop = r.start()
 	r.awaitStates(map[store.State]int{store.Sent: 56, store.Dead: 4})
 	r.awaitDrained()
+	eventually(t, "the mark moves on", func() error {
+		if now := r.mark(); now == mark {
+			return fmt.Errorf("it is still %+v", now)
+		}
+		return nil
+	})
 	stop()
 	before, sends := r.rows(append(early, late...)), r.sim.State().Sends
 
@@ -84,6 +90,16 @@ func TestRedisWipedUnderLoad(t *testing.T) {
 	awaitLog(t, log, "redis was wiped or rolled back")
 	r.awaitDrained()
 	r.wantOnce(append(list, later...))
+}
+
+// mark is what the store knows of Redis.
+func (r *rig) mark() store.Mark {
+	r.t.Helper()
+	mark, err := r.store.Mark(r.t.Context())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return mark
 }
 
 func awaitLog(t *testing.T, log *logBuffer, text string) {

@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -43,15 +44,14 @@ type push struct {
 func receiver(t *testing.T, answer func(n int, w http.ResponseWriter)) (address string, pushes <-chan push) {
 	t.Helper()
 	got := make(chan push, 16)
-	n := 0
+	var n atomic.Int64 // pushes of many simulated users come side by side
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			t.Error(err)
 		}
 		got <- push{r.URL.Query(), r.Header.Get("Content-Type"), body}
-		n++ // pushes of a test come one after the other
-		answer(n, w)
+		answer(int(n.Add(1)), w)
 	}))
 	t.Cleanup(server.Close)
 	return server.URL + "/wechat/callback", got
