@@ -135,7 +135,10 @@ func (p *pusher) work() {
 		p.mu.Unlock()
 
 		err := p.deliver(d)
-		p.mu.Lock()
+		if err != nil && p.ctx.Err() == nil {
+			p.s.cfg.Logger.Warn("event not acknowledged", zap.String("event", d.name), zap.Error(err))
+		}
+		p.mu.Lock() // whoever sees the count finds the log line
 		p.count.Pending--
 		if err == nil {
 			p.count.Pushed++
@@ -143,9 +146,6 @@ func (p *pusher) work() {
 			p.count.Failed++
 		}
 		p.mu.Unlock()
-		if err != nil && p.ctx.Err() == nil {
-			p.s.cfg.Logger.Warn("event not acknowledged", zap.String("event", d.name), zap.Error(err))
-		}
 		p.s.mu.Lock()
 		p.s.notify()
 		p.s.mu.Unlock()
