@@ -24,17 +24,6 @@ type answer struct {
 	rid    string
 }
 
-// fields are the members of the answer's object. A map and not a struct:
-// encoding/json would take "ErrCode" for "errcode".
-type fields map[string]json.RawMessage
-
-// text returns a member that has to be a string; "" when it is none.
-func (f fields) text(name string) string {
-	var s string
-	_ = json.Unmarshal(f[name], &s) // no string is no text
-	return s
-}
-
 // utf8BOM precedes some answers of gateways.
 var utf8BOM = []byte("\xef\xbb\xbf")
 
@@ -52,7 +41,7 @@ var utf8BOM = []byte("\xef\xbb\xbf")
 func (a *answer) judge(r *request) *Error {
 	flaw := a.parse()
 	if flaw == "" {
-		code, state := integer(a.fields["errcode"])
+		code, state := integer(a.fields.get("errcode"))
 		switch state {
 		case valueGood:
 			if code == int64(int32(code)) { //nolint:gosec // this is the check that it fits
@@ -128,8 +117,8 @@ func (a *answer) parse() string {
 	if len(body) == 0 {
 		return "the answer is empty"
 	}
-	if err := json.Unmarshal(body, &a.fields); err != nil || a.fields == nil {
-		a.fields = nil
+	var ok bool
+	if a.fields, ok = readFields(body); !ok {
 		if body[0] == '<' {
 			return "the answer is HTML, not JSON"
 		}

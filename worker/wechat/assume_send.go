@@ -107,11 +107,7 @@ func (p *prober) send(ctx context.Context, m Message) *Error {
 }
 
 func (p *prober) deliver(ctx context.Context, m Message) (answer, *Error) {
-	body, err := m.body()
-	if err != nil {
-		return answer{}, &Error{API: APISend, Kind: KindUnreachable, Msg: "the message cannot be written as JSON"}
-	}
-	return p.ask(ctx, sendRequest(p.token, body, m.private()))
+	return p.ask(ctx, sendRequest(p.token, m.body(), m.private()))
 }
 
 // checkMessage sends to the one who agreed: what has to be refused first, then
@@ -223,7 +219,7 @@ func (p *prober) judgeAccepted(a answer, refused *Error, open map[string]dare, t
 	for _, d := range open {
 		p.held(d.name, "it was accepted")
 	}
-	msgID, _ := integer(a.fields["msgid"])
+	msgID, _ := integer(a.fields.get("msgid"))
 	switch {
 	case msgID > 1<<53:
 		p.held(assumeMsgID, "a number above 2^53")

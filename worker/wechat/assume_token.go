@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"net/url"
 	"time"
 )
 
@@ -135,19 +134,19 @@ func (p *prober) quota(ctx context.Context, path string) (quota, *Error) {
 	}
 	var q quota
 	_, refused := p.ask(ctx, request{
-		api: "quota_get", path: "/cgi-bin/openapi/quota/get", query: url.Values{"access_token": {p.token}},
+		api: "quota_get", path: "/cgi-bin/openapi/quota/get", query: withToken(p.token),
 		body: body, limit: maxAnswer, private: []string{p.token},
 		read: func(f fields) string {
 			var day, rate fields
-			_ = json.Unmarshal(f["quota"], &day)
-			_ = json.Unmarshal(f["rate_limit"], &rate) // absent when there is none
-			limit, state := integer(day["daily_limit"])
+			_ = json.Unmarshal(f.get("quota"), &day)
+			_ = json.Unmarshal(f.get("rate_limit"), &rate) // absent when there is none
+			limit, state := integer(day.get("daily_limit"))
 			if state != valueGood {
 				return "the answer has no daily_limit"
 			}
-			used, _ := integer(day["used"])
-			calls, _ := integer(rate["call_count"])
-			seconds, _ := integer(rate["refresh_second"])
+			used, _ := integer(day.get("used"))
+			calls, _ := integer(rate.get("call_count"))
+			seconds, _ := integer(rate.get("refresh_second"))
 			q = quota{limit, used, calls, seconds}
 			return ""
 		},

@@ -24,7 +24,7 @@ const (
 type request struct {
 	api   API
 	path  string
-	query url.Values
+	query string // encoded
 	// body is what is posted; nil makes it a GET.
 	body []byte
 	// read takes the payload out of a success and returns what is wrong with it,
@@ -38,8 +38,11 @@ type request struct {
 
 // do makes one call and returns what WeChat answered, or an *Error.
 func (c *Client) do(ctx context.Context, r request) (answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
+	if end, bounded := ctx.Deadline(); !bounded || time.Until(end) > c.timeout {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.timeout)
+		defer cancel()
+	}
 	ctx, span := c.tracer.Start(ctx, string(r.api), callSpan...)
 	defer span.End()
 	start := time.Now()
@@ -94,22 +97,32 @@ func (c *Client) newRequest(ctx context.Context, r request) (*http.Request, erro
 	if r.body != nil {
 		method, body = http.MethodPost, bytes.NewReader(r.body)
 	}
-	address := c.base + r.path
-	if len(r.query) > 0 {
-		address += "?" + r.query.Encode()
-	}
-	req, err := http.NewRequestWithContext(ctx, method, address, body)
+	// The URL comes after: the base is parsed once and for all.
+	req, err := http.NewRequestWithContext(ctx, method, "", body)
 	if err != nil {
 		return nil, err
 	}
-	req.GetBody = nil
-	req.Header.Set("User-Agent", "wxnotify")
-	req.Header.Set("Accept", "application/json")
+	address := *c.base
+	address.Path += r.path
+	if address.RawPath != "" {
+		address.RawPath += r.path
+	}
+	address.RawQuery = r.query
+	req.URL, req.Host, req.GetBody, req.Header = &address, address.Host, nil, getHeader
 	if r.body != nil {
-		req.Header.Set("Content-Type", "application/json; charset=utf-8")
+		req.Header = postHeader
 	}
 	return req, nil
 }
+
+// The headers of all calls. A transport must not change a request, so they are
+// shared.
+var (
+	getHeader  = http.Header{"User-Agent": {"wxnotify"}, "Accept": {"application/json"}}
+	postHeader = http.Header{
+		"User-Agent": {"wxnotify"}, "Accept": {"application/json"}, "Content-Type": {"application/json; charset=utf-8"},
+	}
+)
 
 // readAnswer reads the answer up to the request's limit. RoundTrip is used
 // without an http.Client, so a redirect is an answer like any other.
@@ -142,9 +155,10 @@ func (c *Client) observe(api API, callErr *Error, rid string, took time.Duration
 		kind, code, rid = callErr.Kind, callErr.Code, callErr.RID
 	}
 	c.metrics.observe(api, kind, took)
-	c.log.Debug("wechat call",
-		zap.String("api", string(api)), zap.Stringer("kind", kind), zap.Int("errcode", code),
-		zap.String("rid", rid), zap.Duration("took", took))
+	if line := c.log.Check(zap.DebugLevel, "wechat call"); line != nil {
+		line.Write(zap.String("api", string(api)), zap.Stringer("kind", kind), zap.Int("errcode", code),
+			zap.String("rid", rid), zap.Duration("took", took))
+	}
 }
 
 // redact keeps what errors.Is can ask of err and nothing that As could fetch: a

@@ -34,7 +34,7 @@ func findRID(errmsg, field string) string {
 	if m := ridPattern.FindStringSubmatch(errmsg); m != nil {
 		rid = m[1]
 	}
-	if !ridOnly.MatchString(rid) {
+	if rid == "" || !ridOnly.MatchString(rid) {
 		return ""
 	}
 	return rid

@@ -104,8 +104,8 @@ func (cfg Config) check() (Config, *url.URL, error) {
 // Client calls WeChat's server API. It is safe for concurrent use; a process
 // shares one, whatever the number of apps, so that connections are shared too.
 type Client struct {
-	base      string // without a trailing slash
-	host      string // of base, without the port
+	base      *url.URL // without a trailing slash
+	host      string   // of base, without the port
 	timeout   time.Duration
 	transport *http.Transport
 	log       *zap.Logger
@@ -120,12 +120,13 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("wechat client: %w", err)
 	}
+	base.Path, base.RawPath = strings.TrimRight(base.Path, "/"), strings.TrimRight(base.RawPath, "/")
 	metrics, err := newCallMetrics(cfg.Registerer)
 	if err != nil {
 		return nil, fmt.Errorf("wechat client: register metrics: %w", err)
 	}
 	return &Client{
-		base:      strings.TrimRight(base.String(), "/"),
+		base:      base,
 		host:      base.Hostname(),
 		timeout:   cfg.Timeout,
 		transport: newTransport(cfg),

@@ -62,7 +62,7 @@ func classicRequest(app App) request {
 			"grant_type": {"client_credential"},
 			"appid":      {app.AppID},
 			"secret":     {app.Secret},
-		},
+		}.Encode(),
 		limit:   maxAnswer,
 		private: []string{app.Secret},
 	}
@@ -80,7 +80,7 @@ func (c *Client) fetch(ctx context.Context, r request) (Token, error) {
 // read takes the token out of an answer.
 func (t *Token) read(f fields) string {
 	value := f.text("access_token")
-	seconds, state := integer(f["expires_in"])
+	seconds, state := integer(f.get("expires_in"))
 	switch {
 	case !plausible(value):
 		return "the answer has no usable access_token"

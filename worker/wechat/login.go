@@ -36,7 +36,7 @@ func sessionRequest(app App, code string, s *Session) request {
 			"secret":     {app.Secret},
 			"js_code":    {code},
 			"grant_type": {"authorization_code"},
-		},
+		}.Encode(),
 		read: func(f fields) string {
 			*s = Session{OpenID: f.text("openid"), UnionID: f.text("unionid")}
 			if s.OpenID == "" {

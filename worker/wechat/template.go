@@ -3,7 +3,6 @@ package wechat
 import (
 	"context"
 	"encoding/json"
-	"net/url"
 	"regexp"
 	"strings"
 )
@@ -50,13 +49,13 @@ func templatesRequest(token string, list *[]Template) request {
 	return request{
 		api:   APITemplates,
 		path:  templatesPath,
-		query: url.Values{"access_token": {token}},
+		query: withToken(token),
 		read: func(f fields) string {
-			if !present(f["data"]) {
+			if !present(f.get("data")) {
 				return "the answer has no data"
 			}
 			var err error
-			if *list, err = parseTemplates(f["data"]); err != nil {
+			if *list, err = parseTemplates(f.get("data")); err != nil {
 				return "the answer's data cannot be read"
 			}
 			return ""

@@ -219,10 +219,7 @@ func TestDeadIdleConnections(t *testing.T) {
 			for i := range 400 {
 				m := testMessage()
 				m.ToUser = fmt.Sprint("user", i)
-				body, err := m.body()
-				if err != nil {
-					t.Fatal(err)
-				}
+				body := m.body()
 				kind := KindOK
 				if _, err := c.Send(t.Context(), testToken, m); err != nil {
 					kind = asError(t, err).Kind
