@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -33,9 +34,11 @@ func (p *program) benchCommand() *cobra.Command {
 	f.BoolVar(&o.Quick, "quick", false, "little of everything, in a minute or two")
 	f.IntVar(&o.Rounds, "rounds", 0, "runs of each (default 3, with --quick 1)")
 	f.IntSliceVar(&o.Concurrency, "concurrency", nil, "calls in flight in the drains (default 50,200,500,1000, with --quick 200)")
-	f.DurationSliceVar(&o.Latency, "latency", nil, "of a call in the drains (default 0s,100ms)")
+	f.DurationSliceVar(&o.Latency, "latency", []time.Duration{0, 100 * time.Millisecond}, "of a call in the drains")
 	f.StringSliceVar(&o.Pipelines, "pipelines", nil, "of the drains, of ours, bare, bare x4, naive, naive default (default all)")
 	f.IntVar(&o.Messages, "messages", 0, "backlog of a drain (default: what takes some seconds)")
+	f.IntSliceVar(&o.Backlogs, "backlog", nil, "sizes of growth (default 10000,100000,1000000, with --quick 5000,20000)")
+	f.StringVar(&o.ProfileDir, "profile", "", "leave profiles of our processes in `DIR`; taking them costs")
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		o.RedisURL, _ = p.lookupEnv("REDIS_URL")
@@ -59,7 +62,7 @@ func (p *program) benchCommand() *cobra.Command {
 		}
 		return p.printReport(report, *asJSON)
 	}
-	cmd.AddCommand(p.benchPeerCommand())
+	cmd.AddCommand(p.benchPeerCommand(), p.benchProfiledCommand())
 	return cmd
 }
 
@@ -74,9 +77,10 @@ func (p *program) printReport(r *bench.Report, asJSON bool) error {
 		p = &tables
 	}
 	header, rows := r.Table()
-	targets, verdicts := r.TargetTable()
-	err = errors.Join(err,
-		p.print(r.Machine.String()+"\n\n"), p.printTable(header, rows), p.print("\n"), p.printTable(targets, verdicts))
+	err = errors.Join(err, p.print(r.Machine.String()+"\n\n"), p.printTable(header, rows))
+	if targets, verdicts := r.TargetTable(); len(verdicts) > 0 {
+		err = errors.Join(err, p.print("\n"), p.printTable(targets, verdicts))
+	}
 	for _, note := range r.Notes {
 		err = errors.Join(err, p.print("\nNote: "+note+"\n"))
 	}
@@ -84,6 +88,32 @@ func (p *program) printReport(r *bench.Report, asJSON bool) error {
 		return errors.Join(err, fmt.Errorf("%s failed: %s", count(n, "run"), strings.Join(r.Failures, "; ")))
 	}
 	return err
+}
+
+// errProfiled is the end of a command that was profiled and failed; it has said
+// why.
+var errProfiled = errors.New("the profiled command failed")
+
+// benchProfiledCommand is what bench starts for a process of ours whose profiles
+// are wanted.
+func (p *program) benchProfiledCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    "profiled PREFIX COMMAND",
+		Short:  "Run a command and leave its profiles in PREFIX-…",
+		Args:   cobra.ExactArgs(2),
+		Hidden: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			stop, err := bench.Profile(args[0])
+			if err != nil {
+				return err
+			}
+			inner := *p
+			if inner.run(cmd.Context(), args[1:]) != exitOK {
+				return errors.Join(errProfiled, stop())
+			}
+			return stop()
+		},
+	}
 }
 
 // benchPeerCommand is what bench starts for the other pipelines.

@@ -158,7 +158,7 @@ var gatewayLine = regexp.MustCompile(`"listen_addr":"([^"]+)".*"admin_addr":"([^
 // startGateway starts the front door and returns how to post to it.
 func (s *scene) startGateway(ctx context.Context) (send func(ctx context.Context, path string, body []byte, want int) ([]byte, error), err error) {
 	key := rand.Text() + rand.Text()
-	cmd := s.program(ctx, []string{
+	cmd := s.ourProgram(ctx, []string{
 		"REDIS_URL=" + s.redisURL, "DATABASE_URL=" + s.databaseURL, "WECHAT_API_BASE_URL=" + s.base,
 		"WECHAT_APPID=" + s.app.AppID, "WECHAT_SECRET=" + s.app.Secret, "API_KEYS=bench:" + key,
 		"LISTEN_ADDR=127.0.0.1:0", "ADMIN_ADDR=127.0.0.1:0",

@@ -26,8 +26,11 @@ type Options struct {
 	// Latency is how long a call of WeChat takes in the drains. Default 0 and
 	// 100 ms.
 	Latency []time.Duration
-	// Pipelines names those of the drains. Default: all.
+	// Pipelines names those of the drains and of the distance. Default: all.
 	Pipelines []string
+	// Backlogs are the sizes of growth. Default 10 thousand, 100 thousand and a
+	// million; quick 5 and 20 thousand.
+	Backlogs []int
 	// Messages is the backlog of a drain. Default: what takes some seconds.
 	Messages int
 	// Quick measures little of everything, to see that it works.
@@ -37,6 +40,11 @@ type Options struct {
 	// DatabaseURL names a PostgreSQL in which schemas may be made. Default: one
 	// is started.
 	DatabaseURL string
+	// ProfileDir is where each process of ours that is measured leaves its
+	// profiles: CPU, memory and waiting, as go tool pprof reads them. To take them
+	// costs, so such a run is for its profiles and not for its figures. Default:
+	// none are taken.
+	ProfileDir string
 	// Dir is where files are kept meanwhile; the account that servers run as must
 	// be able to reach it. Default: the system's place for temporary files.
 	Dir string
@@ -74,9 +82,11 @@ var scenarios = []scenario{
 // env is what the scenarios share.
 type env struct {
 	Options
-	servers *servers
-	dir     string // of this run
-	report  *Report
+	servers  *servers
+	dir      string // of this run
+	report   *Report
+	scenario string // that is being run
+	profiled int    // processes so far
 }
 
 // program makes a command that is this program. It ends in order after ctx, not
@@ -96,6 +106,11 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	}
 	if err := o.check(); err != nil {
 		return nil, err
+	}
+	if o.ProfileDir != "" {
+		if err := os.MkdirAll(o.ProfileDir, 0o750); err != nil {
+			return nil, fmt.Errorf("bench: %w", err)
+		}
 	}
 	dir, err := os.MkdirTemp(o.Dir, "wxnotify-bench-")
 	if err != nil {
@@ -123,9 +138,14 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		o.Progress("note: " + note)
 	}
 	for _, s := range chosen {
+		began := time.Now()
+		e.scenario = s.name
 		if err := s.run(e, ctx); err != nil {
 			return nil, fmt.Errorf("bench: %s: %w", s.name, err)
 		}
+		took := time.Since(began)
+		e.report.Took = append(e.report.Took, Took{Scenario: s.name, Seconds: took.Seconds()})
+		o.Progress(fmt.Sprintf("%s took %s", s.name, took.Round(time.Second)))
 	}
 	e.report.Ended = time.Now().UTC()
 	e.report.Targets = e.report.targets()
@@ -151,6 +171,12 @@ func (o Options) withDefaults() Options {
 	if len(o.Pipelines) == 0 {
 		for _, p := range drained {
 			o.Pipelines = append(o.Pipelines, p.Name)
+		}
+	}
+	if len(o.Backlogs) == 0 {
+		o.Backlogs = []int{10_000, 100_000, 1_000_000}
+		if o.Quick {
+			o.Backlogs = []int{5_000, 20_000}
 		}
 	}
 	if o.Progress == nil {
@@ -180,6 +206,11 @@ func (o Options) check() error {
 	}
 	if o.Rounds < 0 {
 		faults = append(faults, fmt.Errorf("%w: %d rounds", ErrOptions, o.Rounds))
+	}
+	for _, n := range o.Backlogs {
+		if n < 1000 {
+			faults = append(faults, fmt.Errorf("%w: a backlog of %d before growth; at least 1,000 can be", ErrOptions, n))
+		}
 	}
 	if o.Messages != 0 && o.Messages < 100 {
 		faults = append(faults, fmt.Errorf("%w: a backlog of %d; at least 100 can be", ErrOptions, o.Messages))

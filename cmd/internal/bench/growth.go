@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"slices"
 )
 
 const (
@@ -14,10 +15,7 @@ const (
 // growth takes as many messages off backlogs of several sizes: what one costs
 // must not depend on how many wait behind it.
 func (e *env) growth(ctx context.Context) error {
-	sizes := []int{10_000, 100_000, 1_000_000}
-	if e.Quick {
-		sizes = []int{5_000, 20_000}
-	}
+	sizes := slices.Sorted(slices.Values(e.Backlogs))
 	pipes := make([]pipeline, len(sizes))
 	size := map[string]int{}
 	for i, n := range sizes {

@@ -18,8 +18,16 @@ type Report struct {
 	Notes []string `json:"notes,omitempty"`
 	// Failures are the runs that did not come to an end.
 	Failures []string `json:"failures,omitempty"`
-	Results  []Result `json:"results"`
-	Targets  []Target `json:"targets"`
+	// Took says how long the scenarios were, in their order.
+	Took    []Took   `json:"took"`
+	Results []Result `json:"results"`
+	Targets []Target `json:"targets"`
+}
+
+// Took is how long a scenario was, with everything that was not measured.
+type Took struct {
+	Scenario string  `json:"scenario"`
+	Seconds  float64 `json:"seconds"`
 }
 
 // Machine is where it ran.

@@ -41,6 +41,7 @@ const ours = "ours"
 type scene struct {
 	*env
 	pipeline
+	latency   time.Duration // of the simulated API
 	app       simulator.App
 	base      string // of the simulated WeChat
 	simulator *process
@@ -63,7 +64,7 @@ type scene struct {
 func (e *env) newScene(ctx context.Context, p pipeline, latency time.Duration) (_ *scene, err error) {
 	app := simulator.SeedApp()
 	app.Secret = strings.ToLower(rand.Text())
-	s := &scene{env: e, pipeline: p, app: app, redisURL: e.servers.redisURL}
+	s := &scene{env: e, pipeline: p, latency: latency, app: app, redisURL: e.servers.redisURL}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -248,7 +249,7 @@ func (s *scene) startWorker(ctx context.Context, concurrency int) (err error) {
 	var cmd *exec.Cmd
 	if s.kind == ours {
 		line = workerLine
-		cmd = s.program(ctx, append(env,
+		cmd = s.ourProgram(ctx, append(env,
 			"WECHAT_API_BASE_URL="+s.base, "WECHAT_APPID="+s.app.AppID, "WECHAT_SECRET="+s.app.Secret,
 			"ADMIN_ADDR=127.0.0.1:0", "CONCURRENCY="+slots), "worker")
 	} else {

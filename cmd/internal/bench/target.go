@@ -59,21 +59,33 @@ var targets = []target{
 	{"distance, 100 ms, 200 in flight: share of the ideal rate", atLeast, 0.8, "%.3f", scenarioDistance, apiLatency, 200, median(figIdeal, pipeOurs)},
 }
 
-// targets holds the report against the table.
+// targets holds the report against the table. What was not asked for is left out;
+// where runs have failed, what their scenario could have said stays in, without a
+// figure.
 func (r *Report) targets() []Target {
-	list := make([]Target, len(targets))
-	for i, t := range targets {
+	list := make([]Target, 0, len(targets))
+	for _, t := range targets {
 		word := "at most "
 		if t.least {
 			word = "at least "
 		}
-		list[i] = Target{Name: t.name, Wants: word + fmt.Sprintf(t.unit, t.bound), Shown: "not measured"}
-		if got, ok := t.worst(r); ok {
-			list[i].Got, list[i].Shown = &got, fmt.Sprintf(t.unit, got)
-			list[i].Met = t.least && got >= t.bound || !t.least && got <= t.bound
+		line := Target{Name: t.name, Wants: word + fmt.Sprintf(t.unit, t.bound), Shown: "not measured"}
+		got, ok := t.worst(r)
+		switch {
+		case ok:
+			line.Got, line.Shown = &got, fmt.Sprintf(t.unit, got)
+			line.Met = t.least && got >= t.bound || !t.least && got <= t.bound
+		case len(r.Failures) == 0 || !r.asked(t.scenario):
+			continue
 		}
+		list = append(list, line)
 	}
 	return list
+}
+
+// asked reports whether a scenario was run, with or without success.
+func (r *Report) asked(scenario string) bool {
+	return slices.ContainsFunc(r.Took, func(t Took) bool { return t.Scenario == scenario })
 }
 
 // worst is the figure at the concurrency at which it is worst.
@@ -161,7 +173,7 @@ func bookkeeping(p point) (float64, bool) {
 }
 
 // growth compares the CPU of a message before the largest backlog with that
-// before the least.
+// before the least: the median of the rounds' ratios.
 func growth(p point) (float64, bool) {
 	var sizes []Result
 	for _, res := range p.Results {
@@ -173,13 +185,31 @@ func growth(p point) (float64, bool) {
 		return 0, false
 	}
 	slices.SortFunc(sizes, func(a, b Result) int { return cmp.Compare(a.Messages, b.Messages) })
-	cost := func(res Result) (sum float64) {
-		for _, part := range []string{partWorker, partRedis, partPostgres} {
-			sum += res.Figures[figCPU+part].Median
-		}
-		return sum
+	most, least := sizes[len(sizes)-1].costs(), sizes[0].costs()
+	if len(most) == 0 || len(least) == 0 {
+		return 0, false
 	}
-	return finite(cost(sizes[len(sizes)-1]) / cost(sizes[0]))
+	if len(most) != len(least) { // a run failed
+		return finite(middle(most) / middle(least))
+	}
+	for i := range most {
+		most[i] /= least[i]
+	}
+	return finite(middle(most))
+}
+
+// costs are the CPU of a message in each round, WeChat's part left out.
+func (r Result) costs() []float64 {
+	var sums []float64
+	for _, part := range []string{partWorker, partRedis, partPostgres} {
+		for i, cost := range r.Figures[figCPU+part].Runs {
+			if i == len(sums) {
+				sums = append(sums, 0)
+			}
+			sums[i] += cost
+		}
+	}
+	return sums
 }
 
 func mebibytes(p point) (float64, bool) {
