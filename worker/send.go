@@ -207,11 +207,15 @@ func (d *delivery) attempt(app *app, look store.Look) (next *store.Look, answer 
 	if err != nil {
 		return nil, d.later(time.Second, "no slot")
 	}
-	slotHeld := true
+	var end func() // of the call
 	freeSlot := func() {
-		if slotHeld {
-			slotHeld = false
+		if end != nil {
+			end()
+			end = nil
+		}
+		if release != nil {
 			release()
+			release = nil
 		}
 	}
 	defer freeSlot()
@@ -251,6 +255,9 @@ func (d *delivery) attempt(app *app, look store.Look) (next *store.Look, answer 
 			return nil, d.giveBack(c, "another call for this openid is running")
 		}
 		defer unlock()
+	}
+	if end, answer = d.begin(app, c, permit); end == nil {
+		return nil, answer
 	}
 	a := d.send(app, c, token)
 	ctx, cancel := afterwards(d.ctx)

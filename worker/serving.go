@@ -94,6 +94,7 @@ func (w *Worker) serve(next *serving) {
 	}
 	w.metrics.serve(apps)
 	w.slots.serve(ids)
+	w.calls.serve(ids)
 	w.now.Store(next)
 }
 

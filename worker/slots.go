@@ -19,7 +19,8 @@ import (
 type slots struct {
 	mu    sync.Mutex
 	total int
-	free  int
+	free  int // below 0 while more are in use than there are: what was lent is gone
+	lent  int // beyond total
 	part  int // what is set aside for each app that is served
 	apps  map[string]*appSlots
 	// divided: serve has told which apps there are; until then all may come.
@@ -92,7 +93,7 @@ func (s *slots) app(id string) *appSlots {
 // is set aside for nobody. One that is not served any more gets none.
 func (s *slots) may(a *appSlots) bool {
 	switch {
-	case s.free == 0 || s.divided && !a.served:
+	case s.free <= 0 || s.divided && !a.served:
 		return false
 	case a.inUse < s.part:
 		return true
@@ -143,10 +144,9 @@ func (s *slots) acquire(ctx context.Context, app string, p store.Priority) (rele
 		return nil, errNotServed
 	}
 	if s.may(a) {
-		s.free--
-		a.inUse++
+		release = s.give(a)
 		s.mu.Unlock()
-		return func() { s.release(a) }, nil
+		return release, nil
 	}
 	ready := make(chan struct{}, 1)
 	if len(l.waiting) == 0 {
@@ -174,6 +174,34 @@ func (s *slots) acquire(ctx context.Context, app string, p store.Priority) (rele
 		s.release(a)
 	}
 	return nil, ctx.Err()
+}
+
+// take gets a slot if there is one.
+func (s *slots) take(app string) (release func(), ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.app(app)
+	if !s.may(a) {
+		return nil, false
+	}
+	return s.give(a), true
+}
+
+// give hands out a slot that may be had.
+func (s *slots) give(a *appSlots) (release func()) {
+	s.free--
+	a.inUse++
+	return func() { s.release(a) }
+}
+
+// lend lets n more be in use than there are. Those in use beyond a smaller n stay
+// so until they are released.
+func (s *slots) lend(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.free += n - s.lent
+	s.lent = n
+	s.grant()
 }
 
 // join brings a lane that begins to wait level with the furthest behind of

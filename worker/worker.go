@@ -137,7 +137,9 @@ func (c *Config) setDefaults() {
 // Worker serves the queues of its apps.
 type Worker struct {
 	cfg       Config
-	slots     *slots
+	slots     *slots // for deliveries, from before the claim to the end of the call
+	calls     *slots // for calls in flight
+	ahead     *ahead
 	openIDs   *keyedLock
 	committer *committer
 	looker    *looker
@@ -204,11 +206,12 @@ func New(cfg Config) (*Worker, error) {
 	}
 	cfg.setDefaults()
 	w := &Worker{
-		cfg: cfg, slots: newSlots(cfg.Concurrency), openIDs: newKeyedLock(),
+		cfg: cfg, slots: newSlots(cfg.Concurrency), calls: newSlots(cfg.Concurrency), openIDs: newKeyedLock(),
 		looker: newLooker(cfg.Store), inspector: asynq.NewInspectorFromRedisClient(cfg.Redis),
 		metrics: newMetrics(cfg.Registerer, nil), sweeps: newSweepMetrics(cfg.Registerer), timing: defaultTiming(),
 		running: newHandlers(handlerMemory), intakes: &intakes{}, tracer: cfg.TracerProvider.Tracer(tracerName),
 	}
+	w.ahead = newAhead(w.slots)
 	w.committer = newCommitter(cfg.Store, cfg.Logger, w.tracer, w.storeAway)
 	w.draining, w.drain = context.WithCancel(context.Background())
 	cfg.ServerRedis.AddHook(serverHook{failPause: scriptFailPause, intakes: w.intakes, acks: &acks{redis: cfg.ServerRedis}})
