@@ -22,8 +22,8 @@ func (d *delivery) expect() (look store.Look, ok bool) {
 	if retried, _ := asynq.GetRetryCount(d.ctx); retried > 0 || d.task.Type() != task.Type {
 		return store.Look{}, false
 	}
-	p, err := task.Parse(d.task.Payload())
-	if err != nil {
+	p, ok := task.Peek(d.task.Payload())
+	if !ok {
 		return store.Look{}, false
 	}
 	app := d.s.w.app(p.App)

@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/uuid"
+
+	"github.com/wxnotify/wxnotify/worker/jsonobject"
 )
 
 // Type is the asynq task type of a send.
@@ -129,6 +131,22 @@ func Parse(b []byte) (Payload, error) {
 		return Payload{}, faults
 	}
 	return p, nil
+}
+
+// Peek reads of a payload what says whose it is: App, TemplateID, Page, and UserID
+// or OpenID. ok is false where they are not all there. It checks nothing else, so
+// it decides nothing: who goes by what a payload says needs Parse.
+func Peek(b []byte) (p Payload, ok bool) {
+	if len(b) > MaxPayload {
+		return Payload{}, false
+	}
+	m, ok := jsonobject.Read(b)
+	if !ok {
+		return Payload{}, false
+	}
+	p = Payload{App: m.Text("app"), TemplateID: m.Text("template_id"), Page: m.Text("page"), OpenID: m.Text("openid")}
+	p.UserID, ok = text(m.Get("user_id"), false)
+	return p, ok && p.App != "" && p.TemplateID != "" && (p.UserID == "") != (p.OpenID == "")
 }
 
 // syntaxError names the field of a type mismatch, when json knows it.

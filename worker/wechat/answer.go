@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/wxnotify/wxnotify/worker/jsonobject"
 )
 
 // answer is what came back: a status line and, perhaps, something to read.
@@ -23,6 +25,9 @@ type answer struct {
 	fields fields
 	rid    string
 }
+
+// fields are the members of the answer's object.
+type fields = jsonobject.Members
 
 // utf8BOM precedes some answers of gateways.
 var utf8BOM = []byte("\xef\xbb\xbf")
@@ -41,7 +46,7 @@ var utf8BOM = []byte("\xef\xbb\xbf")
 func (a *answer) judge(r *request) *Error {
 	flaw := a.parse()
 	if flaw == "" {
-		code, state := integer(a.fields.get("errcode"))
+		code, state := integer(a.fields.Get("errcode"))
 		switch state {
 		case valueGood:
 			if code == int64(int32(code)) { //nolint:gosec // this is the check that it fits
@@ -64,8 +69,8 @@ func (a *answer) judge(r *request) *Error {
 
 // judgeCode gives the meaning of an errcode.
 func (a *answer) judgeCode(r *request, code int64) *Error {
-	errmsg := a.fields.text("errmsg")
-	a.rid = findRID(errmsg, a.fields.text("rid"))
+	errmsg := a.fields.Text("errmsg")
+	a.rid = findRID(errmsg, a.fields.Text("rid"))
 	row, known := LookupErrcode(int(code))
 	if code == 0 {
 		if r.read == nil {
@@ -118,7 +123,7 @@ func (a *answer) parse() string {
 		return "the answer is empty"
 	}
 	var ok bool
-	if a.fields, ok = readFields(body); !ok {
+	if a.fields, ok = jsonobject.Read(body); !ok {
 		if body[0] == '<' {
 			return "the answer is HTML, not JSON"
 		}

@@ -219,7 +219,7 @@ func (p *prober) judgeAccepted(a answer, refused *Error, open map[string]dare, t
 	for _, d := range open {
 		p.held(d.name, "it was accepted")
 	}
-	msgID, _ := integer(a.fields.get("msgid"))
+	msgID, _ := integer(a.fields.Get("msgid"))
 	switch {
 	case msgID > 1<<53:
 		p.held(assumeMsgID, "a number above 2^53")

@@ -138,15 +138,15 @@ func (p *prober) quota(ctx context.Context, path string) (quota, *Error) {
 		body: body, limit: maxAnswer, private: []string{p.token},
 		read: func(f fields) string {
 			var day, rate fields
-			_ = json.Unmarshal(f.get("quota"), &day)
-			_ = json.Unmarshal(f.get("rate_limit"), &rate) // absent when there is none
-			limit, state := integer(day.get("daily_limit"))
+			_ = json.Unmarshal(f.Get("quota"), &day)
+			_ = json.Unmarshal(f.Get("rate_limit"), &rate) // absent when there is none
+			limit, state := integer(day.Get("daily_limit"))
 			if state != valueGood {
 				return "the answer has no daily_limit"
 			}
-			used, _ := integer(day.get("used"))
-			calls, _ := integer(rate.get("call_count"))
-			seconds, _ := integer(rate.get("refresh_second"))
+			used, _ := integer(day.Get("used"))
+			calls, _ := integer(rate.Get("call_count"))
+			seconds, _ := integer(rate.Get("refresh_second"))
 			q = quota{limit, used, calls, seconds}
 			return ""
 		},

@@ -136,7 +136,7 @@ func (p *prober) judgeErrcodes() {
 	coded, statuses, texts := 0, []string{}, 0
 	refusals, dated := 0, 0
 	for _, a := range p.answers {
-		code, state := integer(a.fields.get("errcode"))
+		code, state := integer(a.fields.Get("errcode"))
 		if state != valueGood {
 			continue
 		}
@@ -144,7 +144,7 @@ func (p *prober) judgeErrcodes() {
 		if a.status != http.StatusOK {
 			statuses = append(statuses, strconv.Itoa(a.status))
 		}
-		if a.fields.get("errcode")[0] == '"' {
+		if a.fields.Get("errcode")[0] == '"' {
 			texts++
 		}
 		if code == 0 {

@@ -79,8 +79,8 @@ func (c *Client) fetch(ctx context.Context, r request) (Token, error) {
 
 // read takes the token out of an answer.
 func (t *Token) read(f fields) string {
-	value := f.text("access_token")
-	seconds, state := integer(f.get("expires_in"))
+	value := f.Text("access_token")
+	seconds, state := integer(f.Get("expires_in"))
 	switch {
 	case !plausible(value):
 		return "the answer has no usable access_token"

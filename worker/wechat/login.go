@@ -38,7 +38,7 @@ func sessionRequest(app App, code string, s *Session) request {
 			"grant_type": {"authorization_code"},
 		}.Encode(),
 		read: func(f fields) string {
-			*s = Session{OpenID: f.text("openid"), UnionID: f.text("unionid")}
+			*s = Session{OpenID: f.Text("openid"), UnionID: f.Text("unionid")}
 			if s.OpenID == "" {
 				return "the answer has no usable openid"
 			}

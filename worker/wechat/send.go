@@ -46,7 +46,7 @@ func (c *Client) Send(ctx context.Context, token string, m Message) (Receipt, er
 	if err != nil {
 		return Receipt{}, err
 	}
-	msgID, _ := integer(a.fields.get("msgid")) // optional: some answers have none
+	msgID, _ := integer(a.fields.Get("msgid")) // optional: some answers have none
 	return Receipt{MsgID: msgID, RID: a.rid}, nil
 }
 

@@ -51,11 +51,11 @@ func templatesRequest(token string, list *[]Template) request {
 		path:  templatesPath,
 		query: withToken(token),
 		read: func(f fields) string {
-			if !present(f.get("data")) {
+			if !present(f.Get("data")) {
 				return "the answer has no data"
 			}
 			var err error
-			if *list, err = parseTemplates(f.get("data")); err != nil {
+			if *list, err = parseTemplates(f.Get("data")); err != nil {
 				return "the answer's data cannot be read"
 			}
 			return ""

@@ -33,8 +33,9 @@ var allowed = map[string][]string{
 	"store/storetest":  {"store", "store/postgres", "store/sqlite", "worker/wechat/simulator"}, // the ledger is held against it
 	"store/tokencache": {"store"},
 
-	"worker/task":             {"store"},
-	"worker/wechat":           {},
+	"worker/jsonobject":       {},
+	"worker/task":             {"store", "worker/jsonobject"},
+	"worker/wechat":           {"worker/jsonobject"},
 	"worker/wechat/simulator": {"worker/wechat"},
 	"worker":                  {"store", "worker/task", "worker/wechat"},
 

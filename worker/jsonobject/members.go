@@ -1,4 +1,8 @@
-package wechat
+// Package jsonobject reads the members of one JSON object where they stand: which
+// there are, and the few that somebody wants. What is in a value it leaves to
+// encoding/json. It is for what comes with every message, where a map of copies of
+// everything would cost more than all that is done with it.
+package jsonobject
 
 import (
 	"bytes"
@@ -8,12 +12,14 @@ import (
 	"unicode/utf8"
 )
 
-// fields are the members of an answer's object as they stand in it: names as they
-// are, for encoding/json would take "ErrCode" for "errcode", and values that were
-// not read yet. They are views of the answer. An object without members is not nil.
-type fields []field
+// Members are the members of an object in its order: names as they are, for
+// encoding/json would take "ErrCode" for "errcode", and values that were not read
+// yet. They are views of the text, which must not change. Those of an object
+// without any are not nil.
+type Members []Member
 
-type field struct {
+// Member is one of them.
+type Member struct {
 	name  []byte
 	value json.RawMessage
 }
@@ -22,36 +28,38 @@ type field struct {
 var errNoObject = errors.New("not a JSON object")
 
 // UnmarshalJSON implements json.Unmarshaler.
-func (f *fields) UnmarshalJSON(doc []byte) error {
-	read, ok := readFields(doc)
+func (m *Members) UnmarshalJSON(doc []byte) error {
+	// The decoder's text is its own only until it returns.
+	read, ok := Read(bytes.Clone(doc))
 	if !ok {
 		return errNoObject
 	}
-	*f = read
+	*m = read
 	return nil
 }
 
-// readFields lists the members of the object that doc is. What json.Valid has
-// seen needs no second look: only the ends of the values are searched.
-func readFields(doc []byte) (fields, bool) {
+// Read lists the members of the object that doc is; ok is false when it is
+// anything else. What json.Valid has seen needs no second look: only the ends of
+// the values are searched.
+func Read(doc []byte) (m Members, ok bool) {
 	doc = bytes.Trim(doc, jsonSpace)
 	if len(doc) == 0 || doc[0] != '{' || !json.Valid(doc) {
 		return nil, false
 	}
-	f := make(fields, 0, 4) // errcode, errmsg, msgid, and perhaps rid
+	m = make(Members, 0, 8)
 	rest := bytes.TrimLeft(doc[1:len(doc)-1], jsonSpace)
 	for len(rest) > 0 {
 		end := valueEnd(rest)
 		name, after := rest[:end], bytes.TrimLeft(rest[end:], jsonSpace)
 		value := bytes.TrimLeft(after[1:], jsonSpace) // after the colon
 		end = valueEnd(value)
-		f = append(f, field{name: memberName(name), value: json.RawMessage(value[:end])})
+		m = append(m, Member{name: memberName(name), value: json.RawMessage(value[:end])})
 		rest = bytes.TrimLeft(value[end:], jsonSpace)
 		if len(rest) > 0 {
 			rest = bytes.TrimLeft(rest[1:], jsonSpace) // after the comma
 		}
 	}
-	return f, true
+	return m, true
 }
 
 // jsonSpace is what may stand between the tokens of JSON.
@@ -107,21 +115,21 @@ func stringEnd(b []byte) int {
 	return len(b)
 }
 
-// get is the value of a member, the last of several; nil when there is none.
-func (f fields) get(name string) json.RawMessage {
-	for _, m := range slices.Backward(f) {
-		if string(m.name) == name {
-			return m.value
+// Get is the value of a member, the last of several; nil when there is none.
+func (m Members) Get(name string) json.RawMessage {
+	for _, one := range slices.Backward(m) {
+		if string(one.name) == name {
+			return one.value
 		}
 	}
 	return nil
 }
 
-// text returns a member that has to be a string; "" when it is none.
-func (f fields) text(name string) string {
-	raw := f.get(name)
-	if !present(raw) || raw[0] != '"' {
-		return "" // no string is no text
+// Text is a member that has to be a string; "" when it is none.
+func (m Members) Text(name string) string {
+	raw := m.Get(name)
+	if len(raw) == 0 || raw[0] != '"' {
+		return ""
 	}
 	if plain := raw[1 : len(raw)-1]; bytes.IndexByte(plain, '\\') < 0 && utf8.Valid(plain) {
 		return string(plain)
