@@ -29,8 +29,10 @@ type Relay struct {
 	ledAt      time.Time
 	repairedAt time.Time
 	markedAt   time.Time
-	rebuild    *rebuild  // not nil while the queue is being rebuilt
-	wakeAfter  uuid.UUID // the last waiting row that was looked at
+	confirm    confirm
+	confirmFor time.Duration // the least time of a look; confirmBudget but in tests
+	rebuild    *rebuild      // not nil while the queue is being rebuilt
+	wakeAfter  uuid.UUID     // the last waiting row that was looked at
 	check      check
 	checkTimes checkTimes
 	storeAway  outage
@@ -71,6 +73,7 @@ func NewRelay(config RelayConfig) (*Relay, error) {
 		queue:      newQueue(config.Redis, config.Concurrency, newPublished(config.Redis, publishInterval, time.Now), nil),
 		wake:       make(chan struct{}, 1),
 		checkTimes: defaultCheckTimes,
+		confirmFor: confirmBudget,
 		storeAway:  outage{log: config.Logger, part: partStore, now: time.Now},
 		redisAway:  outage{log: config.Logger, part: partRedis, now: time.Now},
 	}, nil

@@ -31,7 +31,10 @@ type HandoverStore interface {
 	Lead(ctx context.Context) (ok bool, release func(), err error)
 	// StillLeading returns nil while leadership lasts.
 	StillLeading(ctx context.Context) error
-	// Handovers are due rows in queued or retrying that are not on the queue.
+	// Unqueued are due rows in queued or retrying that nobody has put on the queue.
+	Unqueued(ctx context.Context, limit int) ([]store.Handover, error)
+	// Handovers are those, and the rows that were put there when they were accepted
+	// or answered and that are still not known to be there after HandoverGrace.
 	Handovers(ctx context.Context, limit int) ([]store.Handover, error)
 	// HandedOver notes that these generations are on the queue.
 	HandedOver(ctx context.Context, hs []store.Handover) error

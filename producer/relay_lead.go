@@ -32,7 +32,7 @@ func (r *Relay) lead(ctx context.Context) (bool, error) {
 	r.config.Logger.Info("relay leads")
 	r.metrics.leader.Set(1)
 	// Another one may have led since: what it did is in the store.
-	r.rebuild, r.check = nil, check{}
+	r.rebuild, r.check, r.confirm = nil, check{}, confirm{}
 	r.release, r.ledAt = release, time.Now()
 	return true, nil
 }

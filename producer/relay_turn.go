@@ -62,10 +62,14 @@ func (r *Relay) turn(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	full, err := r.handOver(ctx)
+	if err != nil {
+		return false, err
+	}
+	lost, err := r.confirmSome(ctx)
 	if err == nil && r.rebuild == nil {
 		err = r.checkSome(ctx)
 	}
-	return more || full || r.rebuild != nil, err
+	return more || full || lost || r.rebuild != nil, err
 }
 
 // fromStore and fromRedis note for the log how a part does, and return err. The
@@ -125,37 +129,43 @@ func (r *Relay) repairAll(ctx context.Context) (more bool, err error) {
 	return more, nil
 }
 
-// handOver puts due rows on the queue. full tells that more are waiting.
+// handOver puts due rows on the queue that nobody has put there. full tells that
+// more are waiting.
 func (r *Relay) handOver(ctx context.Context) (full bool, err error) {
 	for range handoverPages {
-		page, err := r.config.Store.Handovers(ctx, handoverPage)
-		if r.fromStore(ctx, err) != nil || len(page) == 0 {
+		n, _, err := r.handOverPage(ctx, r.config.Store.Unqueued)
+		if err != nil || n < handoverPage {
 			return false, err
-		}
-		put, redisErr := r.put(ctx, page)
-		if len(put) > 0 {
-			// The mark moves on with the tasks: a Redis that loses the last moment,
-			// and these tasks with it, loses the mark's last step too and is seen.
-			if err := r.checkMark(ctx); err != nil {
-				return false, err
-			}
-			if err := r.fromStore(ctx, r.config.Store.HandedOver(ctx, put)); err != nil {
-				return false, err
-			}
-			r.metrics.handedOver.Add(float64(len(put)))
-		}
-		if r.fromRedis(ctx, redisErr) != nil {
-			return false, redisErr
-		}
-		if len(page) < handoverPage {
-			return false, nil
 		}
 	}
 	return true, nil
 }
 
-// put enqueues a page and returns those that are on the queue.
-func (r *Relay) put(ctx context.Context, page []store.Handover) (put []store.Handover, err error) {
+// handOverPage puts a page of due rows on the queue. n is how many there were,
+// and there how many of them were on the queue already.
+func (r *Relay) handOverPage(ctx context.Context, list func(context.Context, int) ([]store.Handover, error)) (n, there int, err error) {
+	page, err := list(ctx, handoverPage)
+	if r.fromStore(ctx, err) != nil || len(page) == 0 {
+		return 0, 0, err
+	}
+	put, there, redisErr := r.put(ctx, page)
+	if len(put) > 0 {
+		// The mark moves on with the tasks: a Redis that loses the last moment,
+		// and these tasks with it, loses the mark's last step too and is seen.
+		if err := r.checkMark(ctx); err != nil {
+			return 0, 0, err
+		}
+		if err := r.fromStore(ctx, r.config.Store.HandedOver(ctx, put)); err != nil {
+			return 0, 0, err
+		}
+		r.metrics.handedOver.Add(float64(len(put)))
+	}
+	return len(page), there, r.fromRedis(ctx, redisErr)
+}
+
+// put enqueues a page and returns those that are on the queue, and how many of
+// them were there before.
+func (r *Relay) put(ctx context.Context, page []store.Handover) (put []store.Handover, there int, err error) {
 	ctx, span := r.tracer.Start(ctx, spanHandOver, producerSpan...)
 	defer span.End()
 	headers := task.TraceHeaders(ctx, len(page) == 1)
@@ -178,6 +188,7 @@ func (r *Relay) put(ctx context.Context, page []store.Handover) (put []store.Han
 			}
 			continue
 		case o.conflict:
+			there++
 			r.metrics.conflicts.Inc()
 		}
 		put = append(put, sent[i])
@@ -186,5 +197,5 @@ func (r *Relay) put(ctx context.Context, page []store.Handover) (put []store.Han
 		span.SetAttributes(semconv.MessagingBatchMessageCount(len(page)))
 		fail(span, err)
 	}
-	return put, err
+	return put, there, err
 }

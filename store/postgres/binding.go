@@ -153,7 +153,7 @@ func (s *Store) bind(ctx context.Context, bindings []store.Binding) (store.Bound
 
 // wakeSQL is what happens to a notification whose waiting is over.
 const wakeSQL = `state = 'queued', reason = '', generation = n.generation + 1,
-			handover_at = greatest(n.due_at, now()), updated_at = now()`
+			handover_at = n.due_at, updated_at = now()`
 
 // bindingColumns are the columns of a binding in the order of scanBinding.
 const bindingColumns = `app, user_id, open_id, union_id, suspect, updated_at`

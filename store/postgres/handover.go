@@ -11,9 +11,21 @@ import (
 	"github.com/wxnotify/wxnotify/store"
 )
 
-// Handovers returns at most limit notifications that are due and not on the
-// queue: by priority, and the one that has been due longest first.
+// Handovers returns at most limit notifications that are due and not known to be
+// on the queue: by priority, and the one that has been due longest first.
 func (s *Store) Handovers(ctx context.Context, limit int) ([]store.Handover, error) {
+	return s.handovers(ctx, `n.handover_at IS NOT NULL AND n.due_at <= now() AND n.handover_at <= now()`, limit)
+}
+
+// Unqueued returns at most limit of those Handovers that nobody has put on the
+// queue. The others were put there when they were accepted or answered, and
+// HandoverGrace is over since they were due.
+func (s *Store) Unqueued(ctx context.Context, limit int) ([]store.Handover, error) {
+	return s.handovers(ctx, `n.handover_at <= n.due_at AND n.due_at <= now()`, limit)
+}
+
+// handovers returns those for which the condition holds.
+func (s *Store) handovers(ctx context.Context, condition string, limit int) ([]store.Handover, error) {
 	// One index scan per priority, each of which stops at the limit. Only queued
 	// and retrying notifications have a handover_at.
 	rows, err := s.pool.Query(ctx, `
@@ -22,8 +34,7 @@ func (s *Store) Handovers(ctx context.Context, limit int) ([]store.Handover, err
 		CROSS JOIN LATERAL (
 			SELECT `+notificationColumns+`
 			FROM notifications n
-			WHERE n.priority = p.priority AND n.handover_at IS NOT NULL
-				AND n.due_at <= now() AND n.handover_at <= now()
+			WHERE n.priority = p.priority AND `+condition+`
 			ORDER BY n.due_at
 			LIMIT $1
 		) AS n
@@ -84,7 +95,7 @@ func (s *Store) RequeueOpen(ctx context.Context, after uuid.UUID, limit int) (ne
 			FOR NO KEY UPDATE
 		)
 		UPDATE notifications n
-		SET generation = n.generation + 1, handover_at = greatest(n.due_at, now()), updated_at = now()
+		SET generation = n.generation + 1, handover_at = n.due_at, updated_at = now()
 		FROM open
 		WHERE n.id = open.id
 		RETURNING n.id`, [16]byte(after), limit)

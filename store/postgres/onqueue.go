@@ -48,7 +48,7 @@ func (s *Store) Requeue(ctx context.Context, list []store.OnQueue) (n int, err e
 			JOIN notifications n ON n.id = o.id AND n.generation = o.generation
 		)
 		UPDATE notifications n
-		SET generation = n.generation + 1, handover_at = greatest(n.due_at, now()), updated_at = now()
+		SET generation = n.generation + 1, handover_at = n.due_at, updated_at = now()
 		FROM found
 		WHERE n.id = found.id AND found.state IN ('queued', 'retrying') AND found.handover_at IS NULL`,
 		ids, generations).Exec(func(tag pgconn.CommandTag) error {

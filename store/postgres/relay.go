@@ -75,7 +75,7 @@ func (s *Store) ResolveDoubts(ctx context.Context, limit int) (requeued, dead in
 				class = CASE WHEN again THEN '' ELSE 'fault' END,
 				reason = CASE WHEN again THEN '' ELSE 'in_doubt' END,
 				generation = n.generation + again::int,
-				handover_at = CASE WHEN again THEN now() END,
+				handover_at = CASE WHEN again THEN n.due_at END,
 				finished_at = CASE WHEN again THEN NULL ELSE now() END,
 				updated_at = now()
 			FROM due

@@ -95,7 +95,7 @@ func (t *writeTx) bind(ctx context.Context, b store.Binding) error {
 }
 
 // wakeSQL is what happens to a notification whose waiting is over; ?1 is now.
-const wakeSQL = `state = 'queued', reason = '', generation = generation + 1, handover_at = max(due_at, ?1), updated_at = ?1`
+const wakeSQL = `state = 'queued', reason = '', generation = generation + 1, handover_at = due_at, updated_at = ?1`
 
 // bindingColumns are the columns of a binding in the order of scanBinding.
 const bindingColumns = `app, user_id, open_id, union_id, suspect, updated_at`

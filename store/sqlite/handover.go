@@ -12,17 +12,28 @@ import (
 	"github.com/wxnotify/wxnotify/store"
 )
 
-// Handovers returns at most limit notifications that are due and not on the
-// queue: by priority, and the one that has been due longest first.
+// Handovers returns at most limit notifications that are due and not known to be
+// on the queue: by priority, and the one that has been due longest first.
 func (s *Store) Handovers(ctx context.Context, limit int) ([]store.Handover, error) {
+	return s.handovers(ctx, `n.handover_at IS NOT NULL AND n.due_at <= ?2 AND n.handover_at <= ?2`, limit)
+}
+
+// Unqueued returns at most limit of those Handovers that nobody has put on the
+// queue. The others were put there when they were accepted or answered, and
+// HandoverGrace is over since they were due.
+func (s *Store) Unqueued(ctx context.Context, limit int) ([]store.Handover, error) {
+	return s.handovers(ctx, `n.handover_at <= n.due_at AND n.due_at <= ?2`, limit)
+}
+
+// handovers returns those for which the condition holds.
+func (s *Store) handovers(ctx context.Context, condition string, limit int) ([]store.Handover, error) {
 	var handovers []store.Handover
 	now := time.Now().UnixMicro()
 	for _, priority := range store.Priorities {
 		err := s.query(ctx, "find handovers", `
 			SELECT `+notificationColumns+`
 			FROM notifications n
-			WHERE n.priority = ?1 AND n.handover_at IS NOT NULL
-				AND n.due_at <= ?2 AND n.handover_at <= ?2 AND n.state IN ('queued', 'retrying')
+			WHERE n.priority = ?1 AND `+condition+` AND n.state IN ('queued', 'retrying')
 			ORDER BY n.due_at
 			LIMIT ?3`, []any{priority, now, limit - len(handovers)}, func(rows *sql.Rows) error {
 			n, err := scanNotification(rows)
@@ -71,7 +82,7 @@ func (s *Store) RequeueOpen(ctx context.Context, after uuid.UUID, limit int) (ne
 	err = s.write(ctx, "requeue open notifications", func(tx *writeTx) error {
 		return tx.rows(ctx, `
 			UPDATE notifications
-			SET generation = generation + 1, handover_at = max(due_at, ?3), updated_at = ?3
+			SET generation = generation + 1, handover_at = due_at, updated_at = ?3
 			WHERE id IN (
 				SELECT id
 				FROM notifications

@@ -41,7 +41,7 @@ func (s *Store) Requeue(ctx context.Context, list []store.OnQueue) (n int, err e
 		for _, o := range list {
 			changed, err := tx.exec(ctx, `
 				UPDATE notifications
-				SET generation = generation + 1, handover_at = max(due_at, ?3), updated_at = ?3
+				SET generation = generation + 1, handover_at = due_at, updated_at = ?3
 				WHERE id = ?1 AND generation = ?2 AND handover_at IS NULL AND state IN ('queued', 'retrying')`,
 				o.ID[:], o.Generation, tx.now)
 			if err != nil {

@@ -65,7 +65,7 @@ func (s *Store) ResolveDoubts(ctx context.Context, limit int) (requeued, dead in
 				class = iif(`+again+`, '', 'fault'),
 				reason = iif(`+again+`, '', 'in_doubt'),
 				generation = generation + (`+again+`),
-				handover_at = iif(`+again+`, ?1, NULL),
+				handover_at = iif(`+again+`, due_at, NULL),
 				finished_at = iif(`+again+`, NULL, ?1),
 				updated_at = ?1
 			WHERE id IN (SELECT id FROM notifications WHERE state = 'in_doubt' AND due_at <= ?1 ORDER BY due_at LIMIT ?2)

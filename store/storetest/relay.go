@@ -214,6 +214,39 @@ func testHandovers(f *fixture) {
 	f.diff("limited", []uuid.UUID{newest, old}, handoverIDs(must[[]store.Handover](f)(f.Handovers(f.ctx, 2))))
 }
 
+// testUnqueued: what was put on the queue and not seen there since does not stand
+// before what nobody has put there.
+func testUnqueued(f *fixture) {
+	const aWhile = 2 * store.HandoverGrace
+	put := f.accept(func(a *store.Acceptance) {
+		a.Notification.DueAt, a.Notification.ExpiresAt = time.Now().Add(-aWhile), time.Now().Add(time.Hour)
+		a.HandoverIn = store.HandoverGrace
+	}).ID
+	left := f.accept(row(func(n *store.Notification) {
+		n.DueAt, n.ExpiresAt = time.Now().Add(-time.Second), time.Now().Add(time.Hour)
+	})).ID
+	first := f.accept(row(func(n *store.Notification) { n.Priority = store.Critical })).ID
+	f.accept(func(a *store.Acceptance) { a.Delay = time.Hour }) // not due
+	f.claim(f.accept())
+
+	want := []uuid.UUID{first, left}
+	f.diff("unqueued", want, handoverIDs(must[[]store.Handover](f)(f.Unqueued(f.ctx, 10))))
+	f.diff("limited", want[:1], handoverIDs(must[[]store.Handover](f)(f.Unqueued(f.ctx, 1))))
+	f.diff("all", []uuid.UUID{first, put, left}, handoverIDs(must[[]store.Handover](f)(f.Handovers(f.ctx, 10))))
+
+	// Its task is gone, which makes it one that nobody has put on the queue.
+	if err := f.HandedOver(f.ctx, must[[]store.Handover](f)(f.Handovers(f.ctx, 10))); err != nil {
+		f.Fatal(err)
+	}
+	f.diff("nothing left", []uuid.UUID(nil), handoverIDs(must[[]store.Handover](f)(f.Handovers(f.ctx, 10))))
+	must[int](f)(f.Requeue(f.ctx, []store.OnQueue{onQueue(f.get(put))}))
+	f.diff("requeued", []uuid.UUID{put}, handoverIDs(must[[]store.Handover](f)(f.Unqueued(f.ctx, 10))))
+	if _, _, err := f.RequeueOpen(f.ctx, uuid.Nil, 10); err != nil {
+		f.Fatal(err)
+	}
+	f.diff("all requeued", []uuid.UUID{first, put, left}, handoverIDs(must[[]store.Handover](f)(f.Unqueued(f.ctx, 10))))
+}
+
 func testHandedOver(f *fixture) {
 	n := f.accept()
 	list := must[[]store.Handover](f)(f.Handovers(f.ctx, 10))

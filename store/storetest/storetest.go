@@ -62,6 +62,7 @@ type Store interface { //nolint:interfacebloat // the union of what all users de
 	ResolveDoubts(ctx context.Context, limit int) (requeued, dead int, err error)
 	ExpireOverdue(ctx context.Context, limit int) (int, error)
 	Handovers(ctx context.Context, limit int) ([]store.Handover, error)
+	Unqueued(ctx context.Context, limit int) ([]store.Handover, error)
 	HandedOver(ctx context.Context, handovers []store.Handover) error
 	RequeueOpen(ctx context.Context, after uuid.UUID, limit int) (next uuid.UUID, n int, err error)
 	OnQueue(ctx context.Context, after uuid.UUID, limit int) ([]store.OnQueue, error)
@@ -161,6 +162,7 @@ func Run(t *testing.T, open func(t testing.TB) Store) {
 		"put off":                       testPutOff,
 		"reasons":                       testReasons,
 		"handovers":                     testHandovers,
+		"unqueued":                      testUnqueued,
 		"handed over":                   testHandedOver,
 		"handed over too late":          testHandedOverTooLate,
 		"requeue open":                  testRequeueOpen,
