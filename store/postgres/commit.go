@@ -13,17 +13,22 @@ import (
 // lockSQL locks the rows of a batch in the order of their ids, before any of
 // them is changed. The statements after it have later snapshots, so they see
 // these rows as they are now and nobody changes them until the COMMIT.
+//
+// The array is read in a subquery, here and in the other statements of a batch:
+// what the planner does not see cannot make it believe that a plan for just this
+// small batch is worth making, each time anew. Making it takes longer than running
+// it.
 const lockSQL = `
 	SELECT
 	FROM notifications
-	WHERE id = ANY($1::uuid[])
+	WHERE id = ANY((SELECT $1::uuid[])::uuid[])
 	ORDER BY id
 	FOR NO KEY UPDATE`
 
 // Commit writes the batch in one transaction and answers it item by item. What
-// an item is answered is read back from the rows after all items were applied;
-// so one that was applied by an earlier try of the same batch gets the same
-// answer.
+// an item is answered is the row as it is after the item was applied, or as it is
+// if it was not; so one that was applied by an earlier try of the same batch gets
+// the same answer.
 func (s *Store) Commit(ctx context.Context, batch store.Batch) (store.Results, error) {
 	if batch.Len() == 0 {
 		return store.Results{}, nil
@@ -61,40 +66,51 @@ func (s *Store) Commit(ctx context.Context, batch store.Batch) (store.Results, e
 	return r, nil
 }
 
-// claimSQL gives the claims that nothing speaks against. Rows are found by id
-// alone and judged afterwards, here and in the statements for moves: with the
-// state among the conditions, the planner may prefer to read all rows of that
-// state.
+// claimSQL gives the claims that nothing speaks against and answers all whose
+// notifications exist: the rows it changed as they are now, the others as lookSQL
+// does. Rows are found by id alone and judged afterwards, here and in the
+// statements for moves: with the state among the conditions, the planner may
+// prefer to read all rows of that state. They are changed by their place, which
+// stays as it was read because they are locked.
 const claimSQL = `
-	WITH found AS MATERIALIZED (
-		SELECT n.id, n.seq, n.app, n.template_id, n.user_id, n.open_id, n.state, n.due_at, n.expires_at, n.no_consent,
-			c.owner, c.lease
-		FROM unnest($1::uuid[], $2::int[], $3::uuid[], $4::bigint[]) AS c (id, generation, owner, lease)
-		JOIN notifications n ON n.id = c.id AND n.generation = c.generation
-	), ready AS (
-		SELECT n.id, n.seq, n.owner, n.lease, coalesce(nullif(n.open_id, ''), b.open_id) AS address,
-			CASE WHEN c.long_term THEN NULL ELSE c.balance END AS balance, coalesce(c.touches, 0) AS touches, coalesce(c.grants, 0) AS grants
-		FROM found n
+	WITH judged AS MATERIALIZED (
+		SELECT n.ctid AS tid, n.id, n.seq, w.owner, w.lease, coalesce(nullif(n.open_id, ''), b.open_id) AS address,
+			c.balance, coalesce(c.long_term, false) AS long_term, coalesce(c.touches, 0) AS touches, coalesce(c.grants, 0) AS grants,
+			n.generation = w.generation
+				AND n.state IN ('queued', 'retrying')
+				AND n.due_at <= now()
+				AND n.expires_at > now()
+				AND p.app IS NULL
+				AND (n.open_id <> '' OR b.open_id IS NOT NULL)
+				AND (n.no_consent = 'send' OR c.long_term OR c.balance IS NULL OR c.balance > 0) AS given
+		FROM unnest((SELECT $1::uuid[]), $2::int[], $3::uuid[], $4::bigint[]) AS w (id, generation, owner, lease)
+		JOIN notifications n ON n.id = w.id
 		LEFT JOIN bindings b ON n.user_id <> '' AND b.app = n.app AND b.user_id = n.user_id
 		LEFT JOIN consents c ON c.app = n.app AND c.open_id = coalesce(nullif(n.open_id, ''), b.open_id)
 			AND c.template_id = n.template_id
-		WHERE n.state IN ('queued', 'retrying')
-			AND n.due_at <= now()
-			AND n.expires_at > now()
-			AND NOT EXISTS (SELECT FROM template_pauses p WHERE p.app = n.app AND p.template_id = n.template_id)
-			AND (n.open_id <> '' OR b.open_id IS NOT NULL)
-			AND (n.no_consent = 'send' OR c.long_term OR c.balance IS NULL OR c.balance > 0)
+		LEFT JOIN template_pauses p ON p.app = n.app AND p.template_id = n.template_id
+	), claimed AS (
+		UPDATE notifications n
+		SET state = 'sending', class = '', reason = '', seq = n.seq + 1,
+			owner = j.owner, address = j.address,
+			lease_until = now() + j.lease * interval '1 microsecond',
+			ledger_balance = CASE
+				WHEN n.doubts + n.unsure > 0 THEN n.ledger_balance
+				WHEN j.long_term THEN NULL
+				ELSE j.balance END,
+			ledger_touches = CASE WHEN n.doubts + n.unsure > 0 THEN n.ledger_touches ELSE j.touches END,
+			ledger_grants = j.grants,
+			handover_at = NULL, updated_at = now()
+		FROM judged j
+		WHERE j.given AND n.ctid = j.tid AND n.id = j.id AND n.seq = j.seq
+		RETURNING ` + notificationColumns + `, j.address AS look_address, '' AS look_paused, j.balance, j.long_term, now()
 	)
-	UPDATE notifications n
-	SET state = 'sending', class = '', reason = '', seq = n.seq + 1,
-		owner = ready.owner, address = ready.address,
-		lease_until = now() + ready.lease * interval '1 microsecond',
-		ledger_balance = CASE WHEN n.doubts + n.unsure > 0 THEN n.ledger_balance ELSE ready.balance END,
-		ledger_touches = CASE WHEN n.doubts + n.unsure > 0 THEN n.ledger_touches ELSE ready.touches END,
-		ledger_grants = ready.grants,
-		handover_at = NULL, updated_at = now()
-	FROM ready
-	WHERE n.id = ready.id AND n.seq = ready.seq`
+	SELECT * FROM claimed
+	UNION ALL
+	SELECT ` + lookColumns + `
+	FROM judged j
+	JOIN notifications n ON n.ctid = j.tid AND n.id = j.id` + lookJoins + `
+	WHERE NOT j.given`
 
 // queueClaims adds the claims. A claim holds when the row is being sent by its
 // owner, whether this try or an earlier one of the same claim moved it there.
@@ -108,8 +124,7 @@ func queueClaims(b *pgx.Batch, claims []store.Claim, answers []store.Claimed) {
 		generations[i], leases[i] = c.Generation, c.Lease.Microseconds()
 		place[c.ID] = i
 	}
-	b.Queue(claimSQL, ids, generations, owners, leases)
-	b.Queue(lookSQL, ids).Query(func(rows pgx.Rows) error {
+	b.Queue(claimSQL, ids, generations, owners, leases).Query(func(rows pgx.Rows) error {
 		return eachLook(rows, func(l store.Look) {
 			i := place[l.ID]
 			ok := l.State == store.Sending && l.Owner == claims[i].Owner

@@ -39,3 +39,19 @@ func (s *Store) SetLeadSilence(d time.Duration) { s.leadSilence = d }
 
 // SetBalancePages lets Balances read less of the ledger.
 func (s *Store) SetBalancePages(n int) { s.balancePages = n }
+
+// Planned is how often the server planned a statement for its arguments, and how
+// often it took the plan for any.
+type Planned struct {
+	Statement       string
+	Custom, Generic int
+}
+
+// Plans returns what one of the store's connections has prepared.
+func (s *Store) Plans(ctx context.Context) ([]Planned, error) {
+	rows, err := s.pool.Query(ctx, `SELECT statement, custom_plans, generic_plans FROM pg_prepared_statements`)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[Planned])
+}

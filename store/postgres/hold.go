@@ -75,6 +75,24 @@ const holdEntriesSQL = `
 		FOR NO KEY UPDATE
 	) AS held`
 
+// holdClaimedSQL does the same for notifications that have all been claimed, which
+// is what batches hold that only settle.
+const holdClaimedSQL = `
+	WITH e AS MATERIALIZED (
+		SELECT DISTINCT n.app, n.address, n.template_id
+		FROM notifications n
+		WHERE n.id = ANY((SELECT $1::uuid[])::uuid[]) AND n.address <> ''
+		ORDER BY 1, 2, 3
+	)
+	SELECT
+	FROM e
+	CROSS JOIN LATERAL (
+		SELECT
+		FROM consents c
+		WHERE c.app = e.app AND c.open_id = e.address AND c.template_id = e.template_id
+		FOR NO KEY UPDATE
+	) AS held`
+
 // queueHolds adds what the batch has to hold. A batch that neither lets anything
 // wait nor concerns the ledger holds nothing.
 func queueHolds(b *pgx.Batch, batch store.Batch) {
@@ -116,7 +134,10 @@ func queueHolds(b *pgx.Batch, batch store.Batch) {
 	if len(made)+len(parked) > 0 {
 		b.Queue(makeEntriesSQL, made, parked)
 	}
-	if len(entered)+len(parked) > 0 {
+	switch {
+	case len(parked) > 0:
 		b.Queue(holdEntriesSQL, entered, parked)
+	case len(entered) > 0:
+		b.Queue(holdClaimedSQL, entered)
 	}
 }

@@ -33,7 +33,7 @@ const insertSQL = `
 		now(), now(),
 		CASE WHEN state IN ('dead', 'expired', 'cancelled') THEN now() END
 	FROM unnest(
-		$1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
+		(SELECT $1::uuid[]), $2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
 		$11::text[], $12::text[], $13::text[], $14::text[], $15::bytea[], $16::text[],
 		$17::text[], $18::text[], $19::text[], $20::int[], $21::text[], $22::text[], $23::text[], $24::int[],
 		$25::timestamptz[], $26::bigint[], $27::timestamptz[], $28::bigint[], $29::bigint[], $30::smallint[],
@@ -52,7 +52,7 @@ const insertSQL = `
 // insertedSQL finds for each acceptance the row with its id, and that with its
 // ref.
 const insertedSQL = `
-	WITH a AS (SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[]) WITH ORDINALITY AS a (id, producer, ref, place))
+	WITH a AS (SELECT * FROM unnest((SELECT $1::uuid[]), $2::text[], $3::text[]) WITH ORDINALITY AS a (id, producer, ref, place))
 	SELECT a.place, n.id, n.state, n.content_hash
 	FROM a
 	JOIN notifications n ON n.id = a.id

@@ -11,7 +11,7 @@ import (
 const moveSQL = `
 	WITH found AS MATERIALIZED (
 		SELECT m.*, n.state AS was, n.app, n.user_id, n.open_id, n.template_id
-		FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bool[])
+		FROM unnest((SELECT $1::uuid[]), $2::int[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bool[])
 			AS m (id, generation, state, class, reason, delay, requeue)
 		JOIN notifications n ON n.id = m.id AND n.generation = m.generation
 	), addressed AS MATERIALIZED (
@@ -46,7 +46,7 @@ const moveSQL = `
 // movedSQL finds the moves that an earlier try applied.
 const movedSQL = `
 	SELECT n.id
-	FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::bool[]) AS m (id, generation, state, reason, requeue)
+	FROM unnest((SELECT $1::uuid[]), $2::int[], $3::text[], $4::text[], $5::bool[]) AS m (id, generation, state, reason, requeue)
 	JOIN notifications n ON n.id = m.id AND n.state = m.state AND n.reason = m.reason
 		AND n.generation = m.generation + (m.state = 'retrying' AND m.requeue)::int`
 
@@ -54,7 +54,7 @@ const movedSQL = `
 // one: nothing else leads a dead notification to the next generation.
 const replayedSQL = `
 	SELECT n.id
-	FROM unnest($1::uuid[], $2::int[]) AS m (id, generation)
+	FROM unnest((SELECT $1::uuid[]), $2::int[]) AS m (id, generation)
 	JOIN notifications n ON n.id = m.id AND n.generation = m.generation + 1`
 
 // queueMoves adds the moves, replays apart from the others.

@@ -88,7 +88,7 @@ const joinReceiptsSQL = `
 const joinSettledSQL = `
 	WITH found AS MATERIALIZED (
 		SELECT r.msg_id, r.app, a.notification_id, a.n, n.receipt, n.seq, n.due_at, n.created_at
-		FROM unnest($1::uuid[], $2::int[], $3::bigint[]) AS s (id, seq, msg_id)
+		FROM unnest((SELECT $1::uuid[]), $2::int[], $3::bigint[]) AS s (id, seq, msg_id)
 		JOIN receipts r ON r.msg_id = s.msg_id AND r.notification_id IS NULL
 		JOIN attempts a ON a.notification_id = s.id AND a.n = s.seq AND a.msg_id = s.msg_id
 		JOIN notifications n ON n.id = s.id AND n.app = r.app

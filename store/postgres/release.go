@@ -14,14 +14,14 @@ const releaseSQL = `
 		generation = n.generation + r.requeue::int,
 		due_at = now() + r.delay * interval '1 microsecond',
 		handover_at = now() + (r.delay + CASE WHEN r.requeue THEN 0 ELSE $6::bigint END) * interval '1 microsecond'
-	FROM unnest($1::uuid[], $2::int[], $3::uuid[], $4::bigint[], $5::bool[]) AS r (id, seq, owner, delay, requeue)
+	FROM unnest((SELECT $1::uuid[]), $2::int[], $3::uuid[], $4::bigint[], $5::bool[]) AS r (id, seq, owner, delay, requeue)
 	WHERE n.id = r.id AND n.seq = r.seq AND n.owner = r.owner`
 
 // releasedSQL finds the claims that ended without an attempt: only a release
 // leaves none.
 const releasedSQL = `
 	SELECT r.place
-	FROM unnest($1::uuid[], $2::int[]) WITH ORDINALITY AS r (id, seq, place)
+	FROM unnest((SELECT $1::uuid[]), $2::int[]) WITH ORDINALITY AS r (id, seq, place)
 	JOIN notifications n ON n.id = r.id AND n.seq >= r.seq
 	WHERE NOT (n.seq = r.seq AND n.state = 'sending')
 		AND NOT EXISTS (SELECT FROM attempts a WHERE a.notification_id = r.id AND a.n = r.seq)`

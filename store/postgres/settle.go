@@ -8,35 +8,47 @@ import (
 	"github.com/wxnotify/wxnotify/store"
 )
 
-// settleFrom is the guard of a settlement s: no later claim exists, and either
+// settleJoin are the settlements s, each with its notification n and what is on
+// record of its attempt a.
+const settleJoin = `
+		FROM s
+		JOIN notifications n ON n.id = s.id
+		LEFT JOIN attempts a ON a.notification_id = s.id AND a.n = s.seq`
+
+// settleGuard is the guard of a settlement s: no later claim exists, and either
 // the notification is being sent, or the attempt was in doubt, a known answer
 // came after all, and nothing but the doubt has moved the notification since.
-const settleFrom = `
-	FROM s
-	JOIN notifications n ON n.id = s.id AND n.seq = s.seq
-	LEFT JOIN attempts a ON a.notification_id = s.id AND a.n = s.seq
-	WHERE (n.state = 'sending'
-		OR (a.outcome = 'in_doubt' AND s.outcome <> 'in_doubt'
-			AND (n.state IN ('in_doubt', 'queued', 'retrying') OR (n.state = 'dead' AND n.reason = 'in_doubt'))))`
+const settleGuard = `
+		n.seq = s.seq AND (n.state = 'sending'
+			OR (coalesce(a.outcome, '') = 'in_doubt' AND s.outcome <> 'in_doubt'
+				AND (n.state IN ('in_doubt', 'queued', 'retrying') OR (n.state = 'dead' AND n.reason = 'in_doubt'))))`
 
-// settleSQL writes the attempts and moves the notifications. A late answer
-// replaces the attempt in doubt, which then no longer counts as one; the delivery
-// it was made in is over by then and may be archived, so a retry gets a new one.
+const settleFrom = settleJoin + `
+		WHERE` + settleGuard
+
+// settleSQL writes the attempts, moves the notifications and answers what that
+// led to: the rows it changed as they are now, the others as they are. They are
+// changed by their place, as in claimSQL. A late answer replaces the attempt in
+// doubt, which then no longer counts as one; the delivery it was made in is over
+// by then and may be archived, so a retry gets a new one. An attempt that is not on
+// record cannot come to be meanwhile: who writes one has the notification locked.
 const settleSQL = `
 	WITH s AS (
 		SELECT * FROM unnest(
-			$1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+			(SELECT $1::uuid[]), $2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
 			$8::bigint[], $9::bool[], $10::bool[], $11::bool[], $12::bool[],
 			$13::timestamptz[], $14::bigint[], $15::int[], $16::text[], $17::text[], $18::bigint[], $22::bool[]
-		) AS s (id, seq, outcome, state, class, reason, field,
+		) WITH ORDINALITY AS s (id, seq, outcome, state, class, reason, field,
 			delay, requeue, spend, unsure, assumed,
-			at, latency_us, errcode, errmsg, rid, msg_id, refused)
-	), judged AS (
+			at, latency_us, errcode, errmsg, rid, msg_id, refused, place)
+	), judged AS MATERIALIZED (
 		SELECT s.*, (a.n IS NOT NULL)::int AS was_doubt,
 			(s.state = 'in_doubt' OR s.outcome = 'in_doubt')::int AS is_doubt,
-			n.app, n.address, n.template_id, n.ledger_touches, n.ledger_grants, n.due_at,` + verdictSQL + ` AS verdict` + settleFrom + `
+			n.ctid AS tid, n.app, n.address, n.template_id, n.ledger_touches, n.ledger_grants, n.due_at,
+			n.state AS found_state, n.class AS found_class, n.reason AS found_reason, n.generation AS found_generation,
+			coalesce(a.outcome, '') AS found_outcome,` + settleGuard + ` AS applies,` + verdictSQL + ` AS verdict` + settleJoin + `
 	), applied AS (
-		SELECT j.id, j.seq, j.was_doubt, j.is_doubt, j.refused, j.spend, j.unsure, j.field, j.errcode, j.errmsg, j.msg_id,
+		SELECT j.place, j.tid, j.outcome, j.id, j.seq, j.was_doubt, j.is_doubt, j.refused, j.spend, j.unsure, j.field, j.errcode, j.errmsg, j.msg_id,
 			j.app, j.address, j.template_id, j.ledger_touches, j.ledger_grants,
 			CASE j.verdict WHEN '' THEN j.state ELSE j.verdict END AS state,
 			CASE j.verdict WHEN '' THEN j.class WHEN 'dead' THEN 'fault' ELSE '' END AS class,
@@ -55,28 +67,41 @@ const settleSQL = `
 				ELSE j.due_at
 			END AS due_at
 		FROM judged j
+		WHERE j.applies
 	), ledger AS (` + ledgerSQL + `
 	), recorded AS (
 		INSERT INTO attempts (notification_id, n, at, latency_us, errcode, errmsg, rid, msg_id, outcome)
-		SELECT id, seq, at, latency_us, errcode, errmsg, rid, msg_id, outcome FROM judged
-		ON CONFLICT (notification_id, n) DO UPDATE
-		SET at = excluded.at, latency_us = excluded.latency_us, errcode = excluded.errcode, errmsg = excluded.errmsg,
-			rid = excluded.rid, msg_id = excluded.msg_id, outcome = excluded.outcome
+		SELECT id, seq, at, latency_us, errcode, errmsg, rid, msg_id, outcome
+		FROM judged
+		WHERE applies AND was_doubt = 0
+	), corrected AS (
+		UPDATE attempts a
+		SET at = j.at, latency_us = j.latency_us, errcode = j.errcode, errmsg = j.errmsg,
+			rid = j.rid, msg_id = j.msg_id, outcome = j.outcome
+		FROM judged j
+		WHERE j.applies AND j.was_doubt = 1 AND a.notification_id = j.id AND a.n = j.seq
+	), moved AS (
+		UPDATE notifications n
+		SET state = t.state, class = t.class, reason = t.reason, field = t.field,
+			errcode = t.errcode, errmsg = t.errmsg, assumed = t.assumed,
+			msg_id = CASE WHEN t.msg_id <> 0 THEN t.msg_id ELSE n.msg_id END,
+			spent = n.spent + t.spend::int, unsure = n.unsure + t.unsure::int,
+			doubts = greatest(n.doubts - t.was_doubt, 0) + t.is_doubt,
+			generation = n.generation + (t.state = 'retrying' AND (t.requeue OR n.state <> 'sending'))::int,
+			due_at = t.due_at,
+			handover_at = CASE WHEN t.state = 'retrying' THEN
+				t.due_at + (CASE WHEN t.requeue OR n.state <> 'sending' THEN 0 ELSE $21::bigint END) * interval '1 microsecond' END,
+			owner = NULL, lease_until = NULL, updated_at = now(),
+			finished_at = CASE WHEN t.state IN ('sent', 'dead') THEN now() END
+		FROM applied t
+		WHERE n.ctid = t.tid AND n.id = t.id AND n.seq = t.seq
+		RETURNING t.place, n.state, n.class, n.reason, n.generation, t.outcome
 	)
-	UPDATE notifications n
-	SET state = t.state, class = t.class, reason = t.reason, field = t.field,
-		errcode = t.errcode, errmsg = t.errmsg, assumed = t.assumed,
-		msg_id = CASE WHEN t.msg_id <> 0 THEN t.msg_id ELSE n.msg_id END,
-		spent = n.spent + t.spend::int, unsure = n.unsure + t.unsure::int,
-		doubts = greatest(n.doubts - t.was_doubt, 0) + t.is_doubt,
-		generation = n.generation + (t.state = 'retrying' AND (t.requeue OR n.state <> 'sending'))::int,
-		due_at = t.due_at,
-		handover_at = CASE WHEN t.state = 'retrying' THEN
-			t.due_at + (CASE WHEN t.requeue OR n.state <> 'sending' THEN 0 ELSE $21::bigint END) * interval '1 microsecond' END,
-		owner = NULL, lease_until = NULL, updated_at = now(),
-		finished_at = CASE WHEN t.state IN ('sent', 'dead') THEN now() END
-	FROM applied t
-	WHERE n.id = t.id AND n.seq = t.seq`
+	SELECT * FROM moved
+	UNION ALL
+	SELECT place, found_state, found_class, found_reason, found_generation, found_outcome
+	FROM judged
+	WHERE NOT applies`
 
 // pauseSQL pauses the templates of settlements that settleSQL is about to apply.
 // A pause that exists keeps its beginning.
@@ -111,13 +136,6 @@ const suspectSQL = `
 	SET suspect = true
 	FROM suspects
 	WHERE b.app = suspects.app AND b.user_id = suspects.user_id`
-
-// settledSQL reads what settlements led to.
-const settledSQL = `
-	SELECT s.place, n.state, n.class, n.reason, n.generation, coalesce(a.outcome, '')
-	FROM unnest($1::uuid[], $2::int[]) WITH ORDINALITY AS s (id, seq, place)
-	JOIN notifications n ON n.id = s.id
-	LEFT JOIN attempts a ON a.notification_id = s.id AND a.n = s.seq`
 
 // settlements are settlements as arrays for unnest.
 type settlements struct {
@@ -168,8 +186,7 @@ func queueSettlements(b *pgx.Batch, batch []store.Settlement, answers []store.Se
 		all.delay, all.requeue, all.spend, all.unsure, all.assumed,
 		all.at, all.latency, all.errcode, all.errmsg, all.rid, all.msgID,
 		store.NoPushWindow.Microseconds(), store.NoPushWait.Microseconds(), store.HandoverGrace.Microseconds(),
-		all.refused, store.ConsentSkew.Microseconds())
-	b.Queue(settledSQL, all.id, all.seq).Query(func(rows pgx.Rows) error {
+		all.refused, store.ConsentSkew.Microseconds()).Query(func(rows pgx.Rows) error {
 		var (
 			place   int64
 			settled store.Settled
