@@ -28,21 +28,6 @@ const writers = 2
 // every item can be repeated.
 const commitTimeout = 15 * time.Second
 
-// item is one entry of a batch and the place for its answer.
-type item struct {
-	claim      *store.Claim
-	settlement *store.Settlement
-	release    *store.Release
-	move       *store.Move
-	span       trace.Span // under which the caller waits
-
-	claimed store.Claimed
-	settled store.Settled
-	ok      bool
-	err     error
-	done    chan struct{}
-}
-
 // committer writes claims, settlements, releases and moves. There is one per
 // process and no timer: a batch is whatever arrived while its writers were busy.
 // While the store is away everything is held and repeated; a caller that got no
@@ -57,16 +42,23 @@ type committer struct {
 	// pause is the wait between two tries while the store is away.
 	pause time.Duration
 
-	in   chan *item
+	more chan struct{} // holds a token when something may be pending
 	quit chan struct{}
 	wg   sync.WaitGroup
 
 	mu      sync.Mutex
 	holding int // writers whose store does not answer
+
+	asked   sync.Mutex // guards what follows
+	pending []*item
+	stopped bool
 }
 
 func newCommitter(s Store, l *zap.Logger, t trace.Tracer, away func(bool)) *committer {
-	return &committer{store: s, logger: l, tracer: t, away: away, pause: 250 * time.Millisecond, in: make(chan *item), quit: make(chan struct{})}
+	return &committer{
+		store: s, logger: l, tracer: t, away: away, pause: 250 * time.Millisecond,
+		more: make(chan struct{}, 1), quit: make(chan struct{}),
+	}
 }
 
 // holds notes that a writer began to hold what is known, or wrote it: the store
@@ -105,40 +97,58 @@ func (c *committer) stop(ctx context.Context) error {
 	}
 }
 
-func (c *committer) do(ctx context.Context, it *item) *item {
+// do returns when the item has its answer.
+func (c *committer) do(ctx context.Context, it *item) {
 	it.span = trace.SpanFromContext(ctx)
-	it.done = make(chan struct{})
-	select {
-	case c.in <- it:
-		<-it.done
-	case <-c.quit:
+	c.asked.Lock()
+	if c.stopped {
+		c.asked.Unlock()
 		it.err = errStopped
+		return
 	}
-	return it
+	c.pending = append(c.pending, it)
+	c.asked.Unlock()
+	select {
+	case c.more <- struct{}{}:
+	default: // it is known
+	}
+	<-it.done
 }
 
 func (c *committer) claim(ctx context.Context, cl store.Claim) (store.Claimed, error) {
-	it := c.do(ctx, &item{claim: &cl})
+	it := newItem(claimItem)
+	defer it.free()
+	it.claim = cl
+	c.do(ctx, it)
 	return it.claimed, it.err
 }
 
 func (c *committer) settle(ctx context.Context, s store.Settlement) (store.Settled, error) {
-	it := c.do(ctx, &item{settlement: &s})
+	it := newItem(settlementItem)
+	defer it.free()
+	it.settlement = s
+	c.do(ctx, it)
 	return it.settled, it.err
 }
 
 func (c *committer) release(ctx context.Context, r store.Release) (bool, error) {
-	it := c.do(ctx, &item{release: &r})
+	it := newItem(releaseItem)
+	defer it.free()
+	it.release = r
+	c.do(ctx, it)
 	return it.ok, it.err
 }
 
 func (c *committer) move(ctx context.Context, m store.Move) (bool, error) {
-	it := c.do(ctx, &item{move: &m})
+	it := newItem(moveItem)
+	defer it.free()
+	it.move = m
+	c.do(ctx, it)
 	return it.ok, it.err
 }
 
-// run collects items while the writers are busy, so that the next batch is ready
-// when one returns.
+// run hands batches to the writers, each what has become pending until one of them
+// is idle.
 func (c *committer) run() {
 	work := make(chan []*item)
 	idle := make(chan struct{}, writers)
@@ -151,20 +161,23 @@ func (c *committer) run() {
 			}
 		})
 	}
+	defer c.giveUp()
 	defer close(work)
 
-	var pending []*item
+	seen := make(map[uuid.UUID]bool, maxBatch)
 	for {
-		ready := idle
-		if len(pending) == 0 {
-			ready = nil
-		}
 		select {
-		case it := <-c.in:
-			pending = append(pending, it)
-		case <-ready:
-			batch, rest := takeBatch(pending)
-			pending = rest
+		case <-c.more:
+		case <-c.quit:
+			return
+		}
+		for c.waits() {
+			select {
+			case <-idle:
+			case <-c.quit:
+				return
+			}
+			batch := c.take(seen)
 			if !pausesTemplate(batch) {
 				work <- batch
 				continue
@@ -177,48 +190,67 @@ func (c *committer) run() {
 			for range writers {
 				idle <- struct{}{}
 			}
-		case <-c.quit:
-			for _, it := range pending {
-				it.err = errStopped
-				close(it.done)
-			}
-			return
 		}
 	}
+}
+
+// waits reports whether something is pending.
+func (c *committer) waits() bool {
+	c.asked.Lock()
+	defer c.asked.Unlock()
+	return len(c.pending) > 0
+}
+
+// giveUp answers what is still asked for, and will be.
+func (c *committer) giveUp() {
+	c.asked.Lock()
+	defer c.asked.Unlock()
+	c.stopped = true
+	for _, it := range c.pending {
+		it.answer(errStopped)
+	}
+	c.pending = nil
+}
+
+// take cuts the next batch off what is pending. seen is for its use alone.
+func (c *committer) take(seen map[uuid.UUID]bool) (batch []*item) {
+	clear(seen)
+	c.asked.Lock()
+	defer c.asked.Unlock()
+	batch, c.pending = takeBatch(c.pending, seen)
+	return batch
 }
 
 // pausesTemplate reports whether the batch has to be written alone: a claim that
 // is asked for after it must find the template paused.
 func pausesTemplate(batch []*item) bool {
-	return slices.ContainsFunc(batch, func(it *item) bool { return it.settlement != nil && it.settlement.PauseTemplate })
+	return slices.ContainsFunc(batch, func(it *item) bool { return it.what == settlementItem && it.settlement.PauseTemplate })
 }
 
 // takeBatch cuts off at most maxBatch items of different notifications; a
-// second item of the same notification waits for the next batch.
-func takeBatch(pending []*item) (batch, rest []*item) {
-	seen := make(map[uuid.UUID]bool, len(pending))
-	for _, it := range pending {
-		if id := it.id(); len(batch) < maxBatch && !seen[id] {
+// second item of the same notification waits for the next batch. seen is empty.
+func takeBatch(pending []*item, seen map[uuid.UUID]bool) (batch, rest []*item) {
+	n := 0
+	for ; n < min(len(pending), maxBatch) && !seen[pending[n].id()]; n++ {
+		seen[pending[n].id()] = true
+	}
+	batch, rest = pending[:n:n], pending[n:]
+	if n == maxBatch || len(rest) == 0 {
+		return batch, rest
+	}
+	var later []*item
+	for i, it := range rest {
+		if len(batch) == maxBatch {
+			return batch, append(later, rest[i:]...)
+		}
+		if id := it.id(); !seen[id] {
 			seen[id] = true
 			batch = append(batch, it)
 			continue
 		}
-		rest = append(rest, it)
+		later = append(later, it)
 	}
-	return batch, rest
-}
-
-func (it *item) id() uuid.UUID {
-	switch {
-	case it.claim != nil:
-		return it.claim.ID
-	case it.settlement != nil:
-		return it.settlement.ID
-	case it.release != nil:
-		return it.release.ID
-	default:
-		return it.move.ID
-	}
+	return batch, later
 }
 
 // write commits the batch, however long the store is away. A batch that fails
@@ -231,8 +263,7 @@ func (c *committer) write(items []*item) {
 		answer(items, res)
 	case len(items) == 1 || errors.Is(err, errStopped):
 		for _, it := range items {
-			it.err = err
-			close(it.done)
+			it.answer(err)
 		}
 	default:
 		half := len(items) / 2
@@ -270,43 +301,5 @@ func (c *committer) insist(items []*item) (store.Results, error) {
 			t.Stop()
 			return store.Results{}, errStopped
 		}
-	}
-}
-
-func batchOf(items []*item) store.Batch {
-	var b store.Batch
-	for _, it := range items {
-		switch {
-		case it.claim != nil:
-			b.Claims = append(b.Claims, *it.claim)
-		case it.settlement != nil:
-			b.Settlements = append(b.Settlements, *it.settlement)
-		case it.release != nil:
-			b.Releases = append(b.Releases, *it.release)
-		default:
-			b.Moves = append(b.Moves, *it.move)
-		}
-	}
-	return b
-}
-
-func answer(items []*item, res store.Results) {
-	var claims, settlements, releases, moves int
-	for _, it := range items {
-		switch {
-		case it.claim != nil:
-			it.claimed = res.Claims[claims]
-			claims++
-		case it.settlement != nil:
-			it.settled = res.Settlements[settlements]
-			settlements++
-		case it.release != nil:
-			it.ok = res.Releases[releases]
-			releases++
-		default:
-			it.ok = res.Moves[moves]
-			moves++
-		}
-		close(it.done)
 	}
 }

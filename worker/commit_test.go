@@ -1,0 +1,113 @@
+package worker
+
+import (
+	"errors"
+	"sync"
+	"testing"
+
+	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/trace/noop"
+	"go.uber.org/zap"
+
+	"github.com/wxnotify/wxnotify/store"
+)
+
+func TestBatchesAreOfDifferentNotifications(t *testing.T) {
+	t.Parallel()
+	ids := make([]uuid.UUID, 2*maxBatch)
+	for i := range ids {
+		ids[i] = uuid.New()
+	}
+	for _, tc := range []struct {
+		name  string
+		of    []int // which of ids, in this order
+		sizes []int // of the batches
+	}{
+		{"nothing", nil, nil},
+		{"one", []int{0}, []int{1}},
+		{"the same twice", []int{0, 0}, []int{1, 1}},
+		{"one in between", []int{0, 1, 0, 2, 1, 0}, []int{3, 2, 1}},
+		{"more than fits", upTo(maxBatch + 3), []int{maxBatch, 3}},
+		{"as many as fit and one of them again", append(upTo(maxBatch), 7), []int{maxBatch, 1}},
+		{"one again and more than fits", append([]int{0}, upTo(maxBatch+3)...), []int{maxBatch, 4}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			var pending []*item
+			for _, i := range tc.of {
+				pending = append(pending, &item{what: claimItem, claim: store.Claim{ID: ids[i]}})
+			}
+			taken := make(map[*item]bool)
+			for _, size := range tc.sizes {
+				var batch []*item
+				batch, pending = takeBatch(pending, map[uuid.UUID]bool{})
+				if len(batch) != size {
+					t.Fatalf("got a batch of %d, want %d", len(batch), size)
+				}
+				seen := make(map[uuid.UUID]bool)
+				for _, it := range batch {
+					if seen[it.id()] || taken[it] {
+						t.Error("the same again")
+					}
+					seen[it.id()], taken[it] = true, true
+				}
+			}
+			if len(pending) > 0 {
+				t.Errorf("%d are left", len(pending))
+			}
+		})
+	}
+}
+
+func upTo(n int) []int {
+	s := make([]int, n)
+	for i := range s {
+		s[i] = i
+	}
+	return s
+}
+
+// Everybody gets the answer to what he asked, also where items are used again and
+// a batch is split.
+func TestEachGetsItsOwnAnswer(t *testing.T) {
+	t.Parallel()
+	refused := errors.New("refused")
+	s := &faultyStore{commit: func(b store.Batch, _ func() (store.Results, error)) (store.Results, error) {
+		r := store.Results{Claims: make([]store.Claimed, len(b.Claims)), Settlements: make([]store.Settled, len(b.Settlements))}
+		for i, c := range b.Claims {
+			if c.Generation%7 == 0 {
+				return store.Results{}, refused
+			}
+			r.Claims[i] = store.Claimed{OK: true, Look: store.Look{Notification: store.Notification{ID: c.ID}}}
+		}
+		for i, s := range b.Settlements {
+			r.Settlements[i] = store.Settled{Applied: true, Generation: s.Seq}
+		}
+		return r, nil
+	}}
+	c := newCommitter(s, zap.NewNop(), noop.NewTracerProvider().Tracer(""), func(bool) {})
+	c.start()
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for i := 1; i <= 100; i++ {
+				id := uuid.New()
+				claimed, err := c.claim(t.Context(), store.Claim{ID: id, Generation: i})
+				if bad := i%7 == 0; bad != errors.Is(err, refused) || claimed.OK == bad || claimed.OK && claimed.Look.ID != id {
+					t.Errorf("claim %d: got %v, %v", i, claimed.OK, err)
+				}
+				settled, err := c.settle(t.Context(), store.Settlement{ID: id, Seq: i})
+				if err != nil || settled.Generation != i {
+					t.Errorf("settlement %d: got that of %d, %v", i, settled.Generation, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if err := c.stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.move(t.Context(), store.Move{ID: uuid.New()}); !errors.Is(err, errStopped) {
+		t.Errorf("after the end: got %v", err)
+	}
+}
