@@ -7,17 +7,18 @@ import (
 	"time"
 )
 
-// ahead lets claims run ahead of the calls, so that a place for a call does not
-// stand empty while the claim of the next one is written: it lends as many slots
-// as calls end in the time that a claim takes. A delivery waits for a slot, claims,
-// and then gets one of the places for calls, of which there are never more than
-// CONCURRENCY; by then one has come free, or will in moments.
+// ahead lets an app's claims run ahead of its calls, so that a place for a call does
+// not stand empty while the claim of the next one is written: it gives credit for as
+// many claims as calls end in the time that a claim takes. A delivery waits for a
+// slot, claims, and then gets one of the places for calls, of which there are never
+// more than CONCURRENCY; by then one has come free, or will in moments.
 //
 // Whoever dies with a claim that waits for its place leaves a doubt on a message
-// that was never written. So nothing is lent before calls have ended, and nothing
+// that was never written. So there is no credit before calls have ended, and none
 // any more as soon as one waited in vain.
 type ahead struct {
-	slots *slots // that it lends to
+	slots *slots
+	app   string
 	most  int
 
 	mu    sync.Mutex
@@ -40,7 +41,9 @@ const (
 	claimMost   = 50 * time.Millisecond
 )
 
-func newAhead(s *slots) *ahead { return &ahead{slots: s, most: s.total / 2, since: time.Now()} }
+func newAhead(s *slots, app string) *ahead {
+	return &ahead{slots: s, app: app, most: s.total / 2, since: time.Now()}
+}
 
 // claimed notes how long a claim took.
 func (a *ahead) claimed(took time.Duration) {
@@ -62,7 +65,7 @@ func (a *ahead) called() {
 	a.ended, a.since = 0, time.Now()
 	n := min(int(math.Round(aheadMargin*a.rate*a.claim.Seconds())), a.most)
 	a.mu.Unlock()
-	a.slots.lend(n)
+	a.slots.lend(a.app, n)
 }
 
 // stuck notes that no place came free in time: calls do not end as they did.
@@ -70,34 +73,31 @@ func (a *ahead) stuck() {
 	a.mu.Lock()
 	a.rate, a.ended, a.since = 0, 0, time.Now()
 	a.mu.Unlock()
-	a.slots.lend(0)
+	a.slots.lend(a.app, 0)
 }
 
 // begin gets the place for the call of a claimed delivery. Where there is none
 // the claim is given back, and answer is what asynq is told.
-func (d *delivery) begin(app *app, c *claim, permit *permit) (end func(), answer error) {
-	w := d.s.w
-	release, ok := w.calls.take(c.look.App)
+func (d *delivery) begin(app *app, c *claim, permit *permit) (place *slot, answer error) {
+	calls := d.s.w.calls
+	place, ok := calls.take(c.look.App)
 	if !ok {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(d.ctx), patience)
 		defer cancel()
 		var err error
-		if release, err = w.calls.acquire(ctx, c.look.App, c.look.Priority); err != nil {
-			w.ahead.stuck()
+		if place, err = calls.acquire(ctx, c.look.App, c.look.Priority); err != nil {
+			app.ahead.stuck()
 			return nil, d.giveBack(c, "the calls before it last longer")
 		}
 	}
 	switch {
 	case c.age() > leaseMargin:
-		release()
+		place.release()
 		return nil, d.giveBack(c, "the claim came too late")
 	case permit.probe == "" && app.gate.closedFor() > 0:
 		// The answer that closed it came while this one waited.
-		release()
+		place.release()
 		return nil, d.giveBack(c, "the app is paused")
 	}
-	return func() {
-		release()
-		w.ahead.called()
-	}, nil
+	return place, nil
 }

@@ -9,59 +9,96 @@ import (
 	"github.com/wxnotify/wxnotify/worker/wechat/simulator"
 )
 
-// As many slots are lent as calls end while a claim is written, and none once
-// calls do not end any more.
+// There is credit for as many claims as calls end while one is written, and none
+// once calls do not end any more.
 func TestAheadLendsWhatEndsWithinAClaim(t *testing.T) {
 	t.Parallel()
 	s := newSlots(200)
-	a := newAhead(s)
-	if s.lent != 0 {
-		t.Fatalf("%d slots are lent before a call has ended", s.lent)
+	a := newAhead(s, "a")
+	credit := func() int { return s.app("a").credit }
+	if credit() != 0 {
+		t.Fatalf("credit for %d claims before a call has ended", credit())
 	}
 	for range 100 {
 		a.claimed(10 * time.Millisecond)
 	}
-	for range 20 { // windows of a second with 2,000 calls each
+	window := func(calls int) {
 		a.since = time.Now().Add(-time.Second)
-		a.ended = 1999
+		a.ended = calls - 1
 		a.called()
 	}
+	for range 20 {
+		window(2000)
+	}
 	// 2,000/s x 10 ms x 2.
-	if s.lent < 38 || s.lent > 42 || s.free != 200+s.lent {
-		t.Errorf("%d lent, %d free; want about 40, and those beyond 200", s.lent, s.free)
+	if n := credit(); n < 38 || n > 42 {
+		t.Errorf("credit for %d claims, want about 40", n)
 	}
 	for range 100 {
 		a.claimed(time.Minute) // held while the store was away
 	}
-	a.since = time.Now().Add(-time.Second)
-	a.called()
-	if s.lent > 100 {
-		t.Errorf("%d lent, want half of the slots at most", s.lent)
+	window(2000)
+	if n := credit(); n > 100 {
+		t.Errorf("credit for %d claims, want half of the slots at most", n)
 	}
 	a.stuck()
-	if s.lent != 0 || s.free != 200 {
-		t.Errorf("%d lent, %d free when calls do not end; want 0, 200", s.lent, s.free)
+	if n := credit(); n != 0 {
+		t.Errorf("credit for %d claims when calls do not end, want none", n)
 	}
 }
 
-// What is lent comes on top, and those who hold it keep it until they are done.
-func TestSlotsLent(t *testing.T) {
+// Claims on credit take no slot from anybody until their calls begin; those that
+// are in use when the credit ends are counted from then on.
+func TestSlotsOnCredit(t *testing.T) {
 	t.Parallel()
-	s := newSlots(2)
-	s.serve([]string{"a"})
-	s.lend(1)
-	if got := take(t, s, "a"); got != 3 {
-		t.Fatalf("%d slots are given, want 2 and one lent", got)
+	s := newSlots(4)
+	s.serve([]string{"a", "b"}) // one set aside for each
+	s.lend("a", 2)
+	if n := take(t, s, "a"); n != 5 {
+		t.Fatalf("%d slots are given, want 3 and 2 on credit", n)
 	}
-	s.lend(0)
+	if n := s.free(); n != 1 {
+		t.Errorf("%d are free, want the other's part", n)
+	}
+	if n := take(t, s, "b"); n != 1 {
+		t.Errorf("the other gets %d, want its part", n)
+	}
+	giveBack(s, "b")
+	s.lend("a", 0)
 	got := make(chan string, 1)
 	queueUp(t, s, "a", store.Default, 1, got)
-	s.release(s.apps["a"])
+	giveBack(s, "a")
+	giveBack(s, "a")
 	if waiting(s, "a", store.Default) != 1 {
 		t.Error("a slot is given while as many are in use as there are")
 	}
-	s.release(s.apps["a"])
+	giveBack(s, "a")
 	<-got
+}
+
+// A call that begins makes room for a claim.
+func TestSlotsOfCallsLeaveTheCredit(t *testing.T) {
+	t.Parallel()
+	s := newSlots(2)
+	s.serve([]string{"a"})
+	s.lend("a", 1)
+	first, ok := s.take("a")
+	if !ok {
+		t.Fatal("no slot")
+	}
+	if n := take(t, s, "a"); n != 2 {
+		t.Fatalf("%d more slots, want 2", n)
+	}
+	got := make(chan string, 1)
+	queueUp(t, s, "a", store.Default, 1, got)
+	first.call() // one call, two claims, one of them on credit
+	if waiting(s, "a", store.Default) != 1 {
+		t.Error("a claim is given although the credit is used up and nothing is free")
+	}
+	first.release()
+	<-got
+	first.release() // is over already
+	eventually(t, "one slot is free", func() bool { return s.free() == 1 })
 }
 
 // Claims that ran ahead of calls that then hang are given back: nothing is sent
@@ -73,7 +110,7 @@ func TestClaimsAheadOfCallsThatHang(t *testing.T) {
 	r.concurrency = 2
 	r.hang()
 	p := r.prepare()
-	p.slots.lend(2) // as if calls had ended in time so far
+	p.slots.lend(r.appID, 2) // as if calls had ended in time so far
 	if err := p.Start(r.ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -97,10 +134,11 @@ func TestClaimsAheadOfCallsThatHang(t *testing.T) {
 		sending, released := count()
 		return sending == r.concurrency && released == 2
 	})
-	eventually(t, "nothing is lent any more", func() bool {
+	eventually(t, "there is no credit any more", func() bool {
 		p.slots.mu.Lock()
 		defer p.slots.mu.Unlock()
-		return p.slots.lent == 0 && p.slots.free == 0
+		a := p.slots.app(r.appID)
+		return a.credit == 0 && a.inUse() == r.concurrency
 	})
 	r.letGo()
 	for _, n := range rows {
@@ -123,7 +161,7 @@ func TestClaimsAheadOfAPause(t *testing.T) {
 	r.concurrency = 1
 	r.fault(simulator.Fault{API: simulator.APISend, Action: simulator.ActHang, Count: 1})
 	p := r.prepare()
-	p.slots.lend(1)
+	p.slots.lend(r.appID, 1)
 	if err := p.Start(r.ctx); err != nil {
 		t.Fatal(err)
 	}

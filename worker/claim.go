@@ -32,7 +32,7 @@ func (d *delivery) claim(app *app, look store.Look) (*claim, error) {
 	c := &claim{owner: uuid.New(), asked: time.Now()}
 	ctx, span := w.tracer.Start(d.ctx, spanClaim)
 	res, err := w.committer.claim(ctx, store.Claim{ID: d.id, Generation: d.generation, Owner: c.owner, Lease: w.cfg.SendTimeout + 2*leaseMargin})
-	w.ahead.claimed(time.Since(c.asked))
+	app.ahead.claimed(time.Since(c.asked))
 	fail(span, err, "the claim failed")
 	span.End()
 	switch {

@@ -64,11 +64,11 @@ func (p *pacer) wait(ctx context.Context, priority store.Priority, limit time.Du
 	deadline := time.Now().Add(limit)
 	patient, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	release, err := p.turn.acquire(patient, p.key, priority)
+	turn, err := p.turn.acquire(patient, p.key, priority)
 	if err != nil {
 		return time.Second / blocksPerSecond, false
 	}
-	defer release()
+	defer turn.release()
 	for {
 		next, ok := p.take(ctx)
 		if ok {

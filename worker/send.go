@@ -41,18 +41,20 @@ func (s *server) process(ctx context.Context, t *asynq.Task) (err error) {
 	defer s.busy.Add(-1)
 	ctx, span := s.startProcess(ctx, t)
 	defer func() { endProcess(span, err) }()
-	taskID, _ := asynq.GetTaskID(ctx)
-	if _, _, ours := task.ParseID(taskID); !ours {
-		defer s.w.running.enter(task.RawID(s.queue, taskID))()
+	d := &delivery{s: s, whole: ctx, task: t}
+	d.taskID, _ = asynq.GetTaskID(ctx)
+	var ours bool
+	if d.id, d.generation, ours = task.ParseID(d.taskID); !ours {
+		d.raw, d.id, d.generation = true, task.RawID(s.queue, d.taskID), 1
+		defer s.w.running.enter(d.id)()
 	}
 	defer func() {
 		if r := recover(); r != nil {
-			s.w.cfg.Logger.Error("panic in a delivery", zap.String("task_id", taskID), traceID(ctx),
+			s.w.cfg.Logger.Error("panic in a delivery", zap.String("task_id", d.taskID), traceID(ctx),
 				zap.String("panic", fmt.Sprintf("%T", r)), zap.ByteString("stack", debug.Stack()))
 			err = errPanic
 		}
 	}()
-	d := &delivery{s: s, whole: ctx, task: t, taskID: taskID}
 	var cancel context.CancelFunc
 	d.ctx, cancel = context.WithCancel(ctx)
 	defer cancel()
@@ -67,14 +69,10 @@ func (s *server) process(ctx context.Context, t *asynq.Task) (err error) {
 
 // open finds the row of the task, or adopts a raw one.
 func (d *delivery) open() (store.Look, error) {
-	id, generation, ours := task.ParseID(d.taskID)
-	if !ours {
-		d.raw, d.id, d.generation = true, task.RawID(d.s.queue, d.taskID), 1
-		d.describe()
+	d.describe()
+	if d.raw {
 		return d.adopt()
 	}
-	d.id, d.generation = id, generation
-	d.describe()
 	if look, ok := d.expect(); ok {
 		d.expected = true
 		return look, nil
@@ -203,22 +201,11 @@ func (d *delivery) attempt(app *app, look store.Look) (next *store.Look, answer 
 	if after, ok := app.pacer.wait(d.ctx, look.Priority, patience); !ok {
 		return nil, d.later(max(after, time.Second), "the app's rate is used up")
 	}
-	release, err := w.slots.acquire(d.ctx, look.App, look.Priority)
+	slot, err := w.slots.acquire(d.ctx, look.App, look.Priority)
 	if err != nil {
 		return nil, d.later(time.Second, "no slot")
 	}
-	var end func() // of the call
-	freeSlot := func() {
-		if end != nil {
-			end()
-			end = nil
-		}
-		if release != nil {
-			release()
-			release = nil
-		}
-	}
-	defer freeSlot()
+	defer slot.release()
 
 	permit, no := app.gate.enter(d.ctx)
 	if no != nil {
@@ -256,15 +243,20 @@ func (d *delivery) attempt(app *app, look store.Look) (next *store.Look, answer 
 		}
 		defer unlock()
 	}
-	if end, answer = d.begin(app, c, permit); end == nil {
+	place, answer := d.begin(app, c, permit)
+	if place == nil {
 		return nil, answer
 	}
+	defer place.release()
+	slot.call()
 	a := d.send(app, c, token)
 	ctx, cancel := afterwards(d.ctx)
 	defer cancel()
 	p := w.react(ctx, app, c.look, a, permit)
 	o = p.app
-	freeSlot()
+	place.release()
+	slot.release()
+	app.ahead.called()
 	return d.settle(c.look, p)
 }
 
@@ -316,9 +308,7 @@ func (d *delivery) send(app *app, c *claim, token string) answered {
 	w := d.s.w
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.ctx), w.cfg.SendTimeout)
 	defer cancel()
-	inFlight := w.metrics.inFlight.WithLabelValues(app.ID)
-	inFlight.Inc()
-	defer inFlight.Dec() // deferred: a panic below must not be counted for ever
+	defer w.metrics.call(app.ID)() // deferred: a panic below must not be counted for ever
 	start := time.Now()
 	receipt, err := w.cfg.Sender.Send(ctx, token, m)
 	a := answered{at: start, latency: time.Since(start), receipt: receipt, token: token, second: d.second}
@@ -342,20 +332,24 @@ func (d *delivery) settle(n store.Look, p plan) (next *store.Look, answer error)
 	settled, err := w.committer.settle(ctx, s)
 	fail(span, err, "the answer was not written")
 	span.End()
-	log := d.log().WithLazy(zap.String("template_id", n.TemplateID), zap.Int("attempt", n.Seq),
-		zap.String("kind", s.Attempt.Outcome), zap.Int("errcode", s.Attempt.Errcode))
+	log := func() *zap.Logger {
+		return d.log().With(zap.String("template_id", n.TemplateID), zap.Int("attempt", n.Seq),
+			zap.String("kind", s.Attempt.Outcome), zap.Int("errcode", s.Attempt.Errcode))
+	}
 	switch {
 	case err != nil:
-		log.Error("answer not written; the attempt ends as a doubt", zap.Error(err))
+		log().Error("answer not written; the attempt ends as a doubt", zap.Error(err))
 		return nil, d.later(w.cfg.SendTimeout, "the answer was not written")
 	case !settled.Applied:
-		log.Warn("answer came too late: a later claim exists")
+		log().Warn("answer came too late: a later claim exists")
 		return nil, nil
 	}
 	if s.Refused || s.State == store.Waiting {
 		s = judged(s, settled)
 	}
-	p.log(log, s)
+	if w.cfg.Logger.Core().Enabled(logLevel(s)) {
+		p.log(log(), s)
+	}
 	d.describeSettled(s)
 	w.metrics.settled(n, s)
 	if settled.Delivered > 0 && w.cfg.Delivered != nil {

@@ -43,6 +43,7 @@ type known struct {
 	servers []*server // of its queues, the highest priority first
 	drain   context.CancelFunc
 	gate    *gate
+	ahead   *ahead
 	// unreachable counts calls in a row that reached nobody.
 	unreachable atomic.Int64
 	addresses   *faultRing
@@ -51,7 +52,7 @@ type known struct {
 // newApp makes an app whose servers do not run yet.
 func (w *Worker) newApp(cfg App) *app {
 	queues := task.Queues(cfg.ID, w.cfg.DefaultApp)
-	k := &known{addresses: newFaultRing()}
+	k := &known{addresses: newFaultRing(), ahead: newAhead(w.slots, cfg.ID)}
 	k.gate = newGate(cfg.ID, queues, w.cfg.Redis, w.cfg.Logger, w.cfg.SendTimeout+4*leaseMargin,
 		func(kind string, closed bool) { w.metrics.paused(cfg.ID, kind, closed) })
 	draining, drain := context.WithCancel(w.draining)

@@ -9,18 +9,19 @@ import (
 	"github.com/wxnotify/wxnotify/store"
 )
 
-// slots bounds the calls in flight of this process and shares them between
-// apps and priorities. Where several apps are served, half of the slots are set
+// slots bounds what a process does at a time and shares it between apps and
+// priorities. Where several apps are served, half of the slots are set
 // aside, in equal parts: an app whose calls hang cannot hold another's part, so
 // that a message of an app that was quiet begins at once, whatever the others do.
 // A slot that comes free goes to the app that holds the fewest of those that may
 // have one and wait; within an app to the priority that is furthest behind its
 // share.
+//
+// A slot is given for a claim first and then for the call. An app may have some
+// claims on credit, which take no slot from anybody until their calls begin.
 type slots struct {
 	mu    sync.Mutex
 	total int
-	free  int // below 0 while more are in use than there are: what was lent is gone
-	lent  int // beyond total
 	part  int // what is set aside for each app that is served
 	apps  map[string]*appSlots
 	// divided: serve has told which apps there are; until then all may come.
@@ -28,9 +29,24 @@ type slots struct {
 }
 
 type appSlots struct {
-	served bool
-	inUse  int
-	lanes  map[store.Priority]*lane
+	served   bool
+	claiming int // slots in use whose calls have not begun
+	calling  int // slots in use whose calls have
+	credit   int // claims beyond the slots that there are
+	lanes    map[store.Priority]*lane
+}
+
+// held is what the app takes of the slots that there are.
+func (a *appSlots) held() int { return a.calling + max(a.claiming-a.credit, 0) }
+
+func (a *appSlots) inUse() int { return a.claiming + a.calling }
+
+// slot is one that was given. It is for one goroutine.
+type slot struct {
+	s     *slots
+	a     *appSlots
+	calls bool
+	over  bool
 }
 
 type lane struct {
@@ -51,7 +67,7 @@ func laneWeight(p store.Priority) float64 {
 	return 1
 }
 
-func newSlots(n int) *slots { return &slots{total: n, free: n, apps: map[string]*appSlots{}} }
+func newSlots(n int) *slots { return &slots{total: n, apps: map[string]*appSlots{}} }
 
 // serve divides what is set aside among these apps. What is in use stays so: who
 // holds more than is left to him gets none until he does not.
@@ -60,7 +76,7 @@ func (s *slots) serve(apps []string) {
 	defer s.mu.Unlock()
 	for id, a := range s.apps {
 		a.served = false
-		if a.inUse == 0 && !a.waits() {
+		if a.inUse() == 0 && !a.waits() {
 			delete(s.apps, id)
 		}
 	}
@@ -89,22 +105,23 @@ func (s *slots) app(id string) *appSlots {
 	return a
 }
 
-// may reports whether the app may have one more slot: of its own part, or of what
-// is set aside for nobody. One that is not served any more gets none.
+// may reports whether the app may have one more slot: on credit, of its own part,
+// or of what is set aside for nobody. One that is not served any more gets none.
 func (s *slots) may(a *appSlots) bool {
 	switch {
-	case s.free <= 0 || s.divided && !a.served:
+	case s.divided && !a.served:
 		return false
-	case a.inUse < s.part:
+	case a.claiming < a.credit:
 		return true
 	}
-	aside := 0
+	free, aside := s.total, 0
 	for _, other := range s.apps {
-		if other.served {
-			aside += max(s.part-other.inUse, 0)
+		free -= other.held()
+		if other.served && other != a {
+			aside += max(s.part-other.held(), 0)
 		}
 	}
-	return s.free > aside
+	return free > 0 && (a.held() < s.part || free > aside)
 }
 
 func (a *appSlots) waits() bool {
@@ -130,8 +147,8 @@ func (a *appSlots) turnAway() {
 // of the settings.
 var errNotServed = errors.New("the app is not served any more")
 
-// acquire waits for a slot; release must be called when err is nil.
-func (s *slots) acquire(ctx context.Context, app string, p store.Priority) (release func(), err error) {
+// acquire waits for a slot, which must be released when err is nil.
+func (s *slots) acquire(ctx context.Context, app string, p store.Priority) (*slot, error) {
 	s.mu.Lock()
 	a := s.app(app)
 	l := a.lanes[p]
@@ -144,9 +161,9 @@ func (s *slots) acquire(ctx context.Context, app string, p store.Priority) (rele
 		return nil, errNotServed
 	}
 	if s.may(a) {
-		release = s.give(a)
+		given := s.give(a)
 		s.mu.Unlock()
-		return release, nil
+		return given, nil
 	}
 	ready := make(chan struct{}, 1)
 	if len(l.waiting) == 0 {
@@ -160,7 +177,7 @@ func (s *slots) acquire(ctx context.Context, app string, p store.Priority) (rele
 		if !given {
 			return nil, errNotServed
 		}
-		return func() { s.release(a) }, nil
+		return &slot{s: s, a: a}, nil
 	case <-ctx.Done():
 	}
 	s.mu.Lock()
@@ -171,13 +188,13 @@ func (s *slots) acquire(ctx context.Context, app string, p store.Priority) (rele
 	}
 	s.mu.Unlock()
 	if _, given := <-ready; given { // in the same moment
-		s.release(a)
+		(&slot{s: s, a: a}).release()
 	}
 	return nil, ctx.Err()
 }
 
 // take gets a slot if there is one.
-func (s *slots) take(app string) (release func(), ok bool) {
+func (s *slots) take(app string) (*slot, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a := s.app(app)
@@ -188,19 +205,16 @@ func (s *slots) take(app string) (release func(), ok bool) {
 }
 
 // give hands out a slot that may be had.
-func (s *slots) give(a *appSlots) (release func()) {
-	s.free--
-	a.inUse++
-	return func() { s.release(a) }
+func (s *slots) give(a *appSlots) *slot {
+	a.claiming++
+	return &slot{s: s, a: a}
 }
 
-// lend lets n more be in use than there are. Those in use beyond a smaller n stay
-// so until they are released.
-func (s *slots) lend(n int) {
+// lend lets n claims of an app go beyond the slots that there are.
+func (s *slots) lend(app string, n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.free += n - s.lent
-	s.lent = n
+	s.app(app).credit = n
 	s.grant()
 }
 
@@ -216,12 +230,30 @@ func (a *appSlots) join(l *lane) {
 	l.given = max(l.given, level)
 }
 
-func (s *slots) release(a *appSlots) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	a.inUse--
-	s.free++
-	s.grant()
+// call notes that the claim is over and the call begins.
+func (x *slot) call() {
+	x.s.mu.Lock()
+	defer x.s.mu.Unlock()
+	x.a.claiming--
+	x.a.calling++
+	x.calls = true
+	x.s.grant()
+}
+
+// release gives the slot back; a second time it does nothing.
+func (x *slot) release() {
+	if x.over {
+		return
+	}
+	x.over = true
+	x.s.mu.Lock()
+	defer x.s.mu.Unlock()
+	if x.calls {
+		x.a.calling--
+	} else {
+		x.a.claiming--
+	}
+	x.s.grant()
 }
 
 // grant gives free slots to those who wait for one and may have it.
@@ -233,8 +265,7 @@ func (s *slots) grant() {
 		}
 		ready := l.waiting[0]
 		l.waiting = slices.Delete(l.waiting, 0, 1)
-		s.free--
-		next.inUse++
+		next.claiming++
 		l.given += 1 / laneWeight(p)
 		ready <- struct{}{}
 	}
@@ -243,7 +274,7 @@ func (s *slots) grant() {
 // next chooses who gets a free slot; nil when nobody waits who may have one.
 func (s *slots) next() (app *appSlots, best *lane, prio store.Priority) {
 	for _, a := range s.apps {
-		if app != nil && a.inUse >= app.inUse || !s.may(a) {
+		if app != nil && a.inUse() >= app.inUse() || !s.may(a) {
 			continue
 		}
 		var l *lane

@@ -17,12 +17,12 @@ func queueUp(t *testing.T, s *slots, app string, p store.Priority, n int, got ch
 	for range n {
 		before := waiting(s, app, p)
 		go func() {
-			release, err := s.acquire(context.Background(), app, p)
+			held, err := s.acquire(context.Background(), app, p)
 			if err != nil {
 				return
 			}
 			got <- app + "/" + string(p)
-			release()
+			held.release()
 		}()
 		eventually(t, "the waiter waits", func() bool { return waiting(s, app, p) == before+1 })
 	}
@@ -61,7 +61,7 @@ func TestSlotsNeverExceedTheirNumber(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 60 {
 		wg.Go(func() {
-			release, err := s.acquire(context.Background(), []string{"a", "b"}[i%2], store.Priorities[i%3])
+			held, err := s.acquire(context.Background(), []string{"a", "b"}[i%2], store.Priorities[i%3])
 			if err != nil {
 				t.Error(err)
 				return
@@ -73,12 +73,12 @@ func TestSlotsNeverExceedTheirNumber(t *testing.T) {
 			mu.Lock()
 			inUse--
 			mu.Unlock()
-			release()
+			held.release()
 		})
 	}
 	wg.Wait()
-	if most > 3 || s.free != 3 {
-		t.Errorf("most in use %d, free at the end %d; want at most 3, and 3", most, s.free)
+	if most > 3 || s.free() != 3 {
+		t.Errorf("most in use %d, free at the end %d; want at most 3, and 3", most, s.free())
 	}
 }
 
@@ -90,12 +90,12 @@ func TestSlotsGoToTheAppThatHoldsFewest(t *testing.T) {
 	got := make(chan string, 10)
 	queueUp(t, s, "slow", store.Critical, 1, got)
 	queueUp(t, s, "other", store.Low, 1, got)
-	hold1()
+	hold1.release()
 	if first := <-got; first != "other/low" {
 		t.Errorf("the freed slot went to %s; the app without a slot waits longer for its share", first)
 	}
 	<-got
-	hold2()
+	hold2.release()
 }
 
 func TestSlotsShareByPriority(t *testing.T) {
@@ -105,7 +105,7 @@ func TestSlotsShareByPriority(t *testing.T) {
 	got := make(chan string)
 	queueUp(t, s, "a", store.Low, 20, got)
 	queueUp(t, s, "a", store.Critical, 60, got)
-	hold()
+	hold.release()
 	counts := map[string]int{}
 	for range 28 {
 		counts[<-got]++
@@ -129,9 +129,9 @@ func TestSlotsGiveUpWithTheirContext(t *testing.T) {
 	if _, err := s.acquire(ctx, "a", store.Default); err == nil {
 		t.Fatal("a slot was given twice")
 	}
-	hold()
-	if s.free != 1 || waiting(s, "a", store.Default) != 0 {
-		t.Errorf("free %d, waiting %d; want 1 and 0", s.free, waiting(s, "a", store.Default))
+	hold.release()
+	if s.free() != 1 || waiting(s, "a", store.Default) != 0 {
+		t.Errorf("free %d, waiting %d; want 1 and 0", s.free(), waiting(s, "a", store.Default))
 	}
 }
 
@@ -186,6 +186,21 @@ func take(t *testing.T, s *slots, app string) (n int) {
 	}
 }
 
+// giveBack gives back one of the slots that take took.
+func giveBack(s *slots, app string) { (&slot{s: s, a: s.app(app)}).release() }
+
+// free is how many slots are nobody's; below 0 when credit was taken away that was
+// used.
+func (s *slots) free() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.total
+	for _, a := range s.apps {
+		n -= a.held()
+	}
+	return n
+}
+
 func TestSlotsKeepAPartForEveryApp(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -206,8 +221,8 @@ func TestSlotsKeepAPartForEveryApp(t *testing.T) {
 				t.Errorf("%s: %s gets %d slots, want %d", tt.name, app, got, tt.want[i])
 			}
 		}
-		if s.free != 0 {
-			t.Errorf("%s: %d slots are free", tt.name, s.free)
+		if s.free() != 0 {
+			t.Errorf("%s: %d slots are free", tt.name, s.free())
 		}
 	}
 }
@@ -224,25 +239,26 @@ func TestSlotsFollowTheApps(t *testing.T) {
 	s.serve([]string{"a", "b"}) // two for each from now on
 	got := make(chan string, 1)
 	queueUp(t, s, "a", store.Default, 1, got)
-	holdB := make(chan func(), 1)
+	holdB := make(chan *slot, 1)
 	go func() {
-		release, err := s.acquire(context.Background(), "b", store.Default)
+		held, err := s.acquire(context.Background(), "b", store.Default)
 		if err == nil {
-			holdB <- release
+			holdB <- held
 		}
 	}()
 	eventually(t, "the new app waits", func() bool { return waiting(s, "b", store.Default) == 1 })
-	s.release(s.apps["a"])
-	releaseB := <-holdB // before the one that waited longer
-	s.release(s.apps["a"])
+	giveBack(s, "a")
+	heldB := <-holdB // before the one that waited longer
+	giveBack(s, "a")
 	select {
 	case who := <-got:
 		t.Errorf("%s got the other's part", who)
 	default:
 	}
-	s.release(s.apps["a"])
+	giveBack(s, "a")
 	<-got
-	releaseB()
+	heldB.release()
+	eventually(t, "who got a slot has given it back", func() bool { return s.free() == 3 })
 
 	s.serve([]string{"b"})
 	if n := take(t, s, "a"); n != 0 {

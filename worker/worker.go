@@ -138,8 +138,7 @@ func (c *Config) setDefaults() {
 type Worker struct {
 	cfg       Config
 	slots     *slots // for deliveries, from before the claim to the end of the call
-	calls     *slots // for calls in flight
-	ahead     *ahead
+	calls     *slots // for calls in flight, without credit
 	openIDs   *keyedLock
 	committer *committer
 	looker    *looker
@@ -211,7 +210,6 @@ func New(cfg Config) (*Worker, error) {
 		metrics: newMetrics(cfg.Registerer, nil), sweeps: newSweepMetrics(cfg.Registerer), timing: defaultTiming(),
 		running: newHandlers(handlerMemory), intakes: &intakes{}, tracer: cfg.TracerProvider.Tracer(tracerName),
 	}
-	w.ahead = newAhead(w.slots)
 	w.committer = newCommitter(cfg.Store, cfg.Logger, w.tracer, w.storeAway)
 	w.draining, w.drain = context.WithCancel(context.Background())
 	cfg.ServerRedis.AddHook(serverHook{failPause: scriptFailPause, intakes: w.intakes, acks: &acks{redis: cfg.ServerRedis}})
