@@ -27,9 +27,23 @@ type metrics struct {
 	adopted   *prometheus.CounterVec   // app
 	tokens    *prometheus.CounterVec   // app, kind
 
-	// known are the apps that are counted, each with the templates that have a
-	// label of their own. It is replaced, never changed.
-	known atomic.Pointer[map[string]map[string]bool]
+	// known are the apps that are counted. It is replaced, never changed.
+	known atomic.Pointer[map[string]*appSeries]
+}
+
+// appSeries are those of one app that every message adds to, looked up once.
+type appSeries struct {
+	sends map[wechat.Kind]prometheus.Counter
+	// templates are those with a label of their own, and otherTemplate.
+	templates map[string]map[wechat.Kind]prometheus.Counter
+	errcodes  map[int]prometheus.Counter
+	// otherCode counts the errcodes that are not in the table.
+	otherCode prometheus.Counter
+	sent      prometheus.Counter // of the outcomes
+	latency   prometheus.Observer
+	toSent    prometheus.Observer
+	attempts  prometheus.Observer
+	inFlight  prometheus.Gauge
 }
 
 // otherTemplate is the label of every template that is not in App.Templates:
@@ -84,7 +98,7 @@ func newMetrics(r prometheus.Registerer, apps []App) *metrics {
 			Name: "wxnotify_worker_token_failures_total", Help: "Sends that were put off because no access token could be had.",
 		}, []string{"app", "kind"}),
 	}
-	m.known.Store(&map[string]map[string]bool{})
+	m.known.Store(&map[string]*appSeries{})
 	m.serve(apps)
 	if r != nil {
 		r.MustRegister(m.sends, m.templates, m.errcodes, m.outcomes, m.latency, m.toSent, m.attempts, m.inFlight, m.appPaused, m.tokens, m.pauses, m.adopted)
@@ -102,12 +116,12 @@ func (m *metrics) serve(apps []App) {
 		if before[a.ID] == nil {
 			m.zero(a.ID)
 		}
-		next[a.ID] = m.zeroTemplates(a)
+		next[a.ID] = m.series(a)
 	}
 	m.known.Store(&next)
-	for app, templates := range before {
-		for t := range templates {
-			if !next[app][t] {
+	for app, had := range before {
+		for t := range had.templates {
+			if next[app].templates[t] == nil {
 				m.templates.DeletePartialMatch(prometheus.Labels{"app": app, "template": t})
 			}
 		}
@@ -130,23 +144,34 @@ func (m *metrics) forget(app string) {
 	m.appPaused.DeletePartialMatch(of)
 }
 
-// counts reports whether the app has series.
-func (m *metrics) counts(app string) bool { return (*m.known.Load())[app] != nil }
+// of are the series of an app; nil when it is not counted.
+func (m *metrics) of(app string) *appSeries { return (*m.known.Load())[app] }
 
-// zeroTemplates starts the series of an app's templates and returns which have
-// their own.
-func (m *metrics) zeroTemplates(a App) map[string]bool {
-	known := make(map[string]bool)
-	for _, t := range a.Templates {
-		known[t] = true
+// counts reports whether the app has series.
+func (m *metrics) counts(app string) bool { return m.of(app) != nil }
+
+// series starts the series of an app's templates and looks up those of the app.
+func (m *metrics) series(a App) *appSeries {
+	s := &appSeries{
+		sends: make(map[wechat.Kind]prometheus.Counter), templates: make(map[string]map[wechat.Kind]prometheus.Counter),
+		errcodes: make(map[int]prometheus.Counter), otherCode: m.errcodes.WithLabelValues(a.ID, otherErrcode),
+		sent:    m.outcomes.WithLabelValues(a.ID, string(store.Sent), ""),
+		latency: m.latency.WithLabelValues(a.ID), toSent: m.toSent.WithLabelValues(a.ID),
+		attempts: m.attempts.WithLabelValues(a.ID), inFlight: m.inFlight.WithLabelValues(a.ID),
+	}
+	for _, t := range append([]string{otherTemplate}, a.Templates...) {
+		s.templates[t] = make(map[wechat.Kind]prometheus.Counter)
 		for _, k := range wechat.Kinds {
-			m.templates.WithLabelValues(a.ID, t, k.String())
+			s.templates[t][k] = m.templates.WithLabelValues(a.ID, t, k.String())
 		}
 	}
 	for _, k := range wechat.Kinds {
-		m.templates.WithLabelValues(a.ID, otherTemplate, k.String())
+		s.sends[k] = m.sends.WithLabelValues(a.ID, k.String())
 	}
-	return known
+	for _, e := range wechat.Errcodes {
+		s.errcodes[e.Code] = m.errcodes.WithLabelValues(a.ID, strconv.Itoa(e.Code))
+	}
+	return s
 }
 
 func (m *metrics) zero(app string) {
@@ -173,42 +198,60 @@ func (m *metrics) zero(app string) {
 	m.appPaused.WithLabelValues(app)
 }
 
+// call counts a call as under way until ended.
+func (m *metrics) call(app string) (ended func()) {
+	of := m.of(app)
+	if of == nil {
+		return func() {}
+	}
+	of.inFlight.Inc()
+	return of.inFlight.Dec
+}
+
 func (m *metrics) sent(app, template string, a answered) {
-	if !m.counts(app) {
+	of := m.of(app)
+	if of == nil {
 		return
 	}
 	kind, code := wechat.KindOK, 0
 	if a.err != nil {
 		kind, code = a.err.Kind, a.err.Code
 	}
-	m.sends.WithLabelValues(app, kind.String()).Inc()
-	if !(*m.known.Load())[app][template] {
-		template = otherTemplate
+	if of.sends[kind] == nil {
+		kind = wechat.KindUnknown // a Sender's own
 	}
-	m.templates.WithLabelValues(app, template, kind.String()).Inc()
-	m.latency.WithLabelValues(app).Observe(a.latency.Seconds())
+	of.sends[kind].Inc()
+	byKind, own := of.templates[template]
+	if !own {
+		byKind = of.templates[otherTemplate]
+	}
+	byKind[kind].Inc()
+	of.latency.Observe(a.latency.Seconds())
 	if a.err != nil && code == 0 {
 		return // no errcode was read
 	}
-	label := otherErrcode
-	if _, ok := wechat.LookupErrcode(code); ok {
-		label = strconv.Itoa(code)
+	if c, known := of.errcodes[code]; known {
+		c.Inc()
+	} else {
+		of.otherCode.Inc()
 	}
-	m.errcodes.WithLabelValues(app, label).Inc()
 }
 
 func (m *metrics) settled(n store.Look, s store.Settlement) {
-	if !m.counts(n.App) {
+	of := m.of(n.App)
+	if of == nil {
 		return
 	}
-	m.outcome(n.App, s.State, s.Reason)
 	switch s.State {
 	case store.Sent:
-		m.toSent.WithLabelValues(n.App).Observe((n.Now.Sub(sendableSince(n)) + s.Attempt.Latency).Seconds())
-		m.attempts.WithLabelValues(n.App).Observe(float64(n.Seq))
+		of.sent.Inc()
+		of.toSent.Observe((n.Now.Sub(sendableSince(n)) + s.Attempt.Latency).Seconds())
+		of.attempts.Observe(float64(n.Seq))
 	case store.Dead:
-		m.attempts.WithLabelValues(n.App).Observe(float64(n.Seq))
+		m.outcome(n.App, s.State, s.Reason)
+		of.attempts.Observe(float64(n.Seq))
 	case store.Queued, store.Sending, store.Retrying, store.InDoubt, store.Waiting, store.Expired, store.Cancelled:
+		m.outcome(n.App, s.State, s.Reason)
 	}
 }
 

@@ -102,7 +102,9 @@ func (w *Worker) react(ctx context.Context, app *app, n store.Look, a answered, 
 	switch e.Kind {
 	case wechat.KindOK:
 		p.sent()
-		app.gate.success(ctx, openIDScope(n.Address), templateScope(n.TemplateID), pageScope(n.TemplateID, n.Page))
+		if app.gate.remembers() {
+			app.gate.success(ctx, openIDScope(n.Address), templateScope(n.TemplateID), pageScope(n.TemplateID, n.Page))
+		}
 	case wechat.KindUnreachable:
 		p.retry(jitter(w.timing.unreachable))
 		p.app = w.unreached(app, permit, e)
@@ -275,25 +277,25 @@ func (g *gate) answered() outcome {
 	return appUnknown
 }
 
-// log writes one line per answer: ordinary outcomes as Info, ours to fix as
-// Error.
-func (p *plan) log(l *zap.Logger, s store.Settlement) {
-	level := zapcore.InfoLevel
+// logLevel is that of the one line per answer: ordinary outcomes are Info, ours to
+// fix Error.
+func logLevel(s store.Settlement) zapcore.Level {
 	switch s.State {
 	case store.Sent:
-		level = zapcore.DebugLevel
+		return zapcore.DebugLevel
 	case store.Dead:
 		if s.Class == store.ClassFault {
-			level = zapcore.ErrorLevel
+			return zapcore.ErrorLevel
 		}
 	case store.InDoubt:
-		level = zapcore.WarnLevel
+		return zapcore.WarnLevel
 	case store.Queued, store.Sending, store.Retrying, store.Waiting, store.Expired, store.Cancelled:
 	}
-	c := l.Check(level, "answer settled")
-	if c == nil {
-		return
-	}
+	return zapcore.InfoLevel
+}
+
+// log writes one line per answer.
+func (p *plan) log(l *zap.Logger, s store.Settlement) {
 	fields := []zap.Field{
 		zap.String("state", string(s.State)), zap.String("reason", string(s.Reason)),
 		zap.String("rid", s.Attempt.RID), zap.String("errmsg", s.Attempt.Errmsg), zap.Duration("latency", s.Attempt.Latency),
@@ -304,7 +306,7 @@ func (p *plan) log(l *zap.Logger, s store.Settlement) {
 	if s.State == store.Retrying {
 		fields = append(fields, zap.Duration("again_in", s.Delay))
 	}
-	c.Write(fields...)
+	l.Log(logLevel(s), "answer settled", fields...)
 }
 
 // faultRing remembers whether each of the last calls of an app failed for its

@@ -108,6 +108,13 @@ func (g *gate) fault(ctx context.Context, scope string) int {
 	return int(n)
 }
 
+// remembers reports whether there is anything for success to forget.
+func (g *gate) remembers() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.count) > 0 || len(g.rests) > 0
+}
+
 // success ends the faults in a row and the rests of these scopes. It costs a
 // round trip only when there is something to forget.
 func (g *gate) success(ctx context.Context, scopes ...string) {
