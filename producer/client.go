@@ -146,11 +146,17 @@ func (c *Client) sendBatch(ctx context.Context, ns []Notification) ([]Result, er
 	}
 	accept := c.acceptRows
 	if c.config.Store == nil {
-		accept = c.acceptRaw
+		accept = func(ctx context.Context, page []item, results []Result) (func(), error) {
+			return func() {}, c.acceptRaw(ctx, page, results) // on the queue is accepted
+		}
 	}
+	var enqueues sync.WaitGroup // of a page while the next is inserted
+	defer enqueues.Wait()
 	for len(items) > 0 {
 		page := items[:min(insertPage, len(items))]
-		if err := accept(ctx, page, results); err != nil {
+		enqueue, err := accept(ctx, page, results)
+		if err != nil {
+			enqueues.Wait()
 			for _, it := range items {
 				if r := &results[it.i]; r.Err == nil && r.ID == uuid.Nil {
 					r.Err = err
@@ -158,7 +164,11 @@ func (c *Client) sendBatch(ctx context.Context, ns []Notification) ([]Result, er
 			}
 			return results, err
 		}
-		items = items[len(page):]
+		if items = items[len(page):]; len(items) > 0 {
+			enqueues.Go(enqueue)
+		} else {
+			enqueue()
+		}
 	}
 	return results, nil
 }
@@ -186,19 +196,19 @@ func (c *Client) check(n Notification, now time.Time) (Notification, error) {
 		return n, err
 	}
 	// Escapes can make the JSON longer than the sum of the fields' limits.
-	b, err := n.payload(uuid.Max).Marshal()
+	length, err := n.payload(uuid.Max).Length()
 	if err != nil {
 		return n, fmt.Errorf("payload: %w", err)
 	}
-	if len(b) > task.MaxPayload {
-		return n, task.FieldErrors{{Field: "data", Reason: fmt.Sprintf("makes a payload of %d bytes; at most %d are allowed", len(b), task.MaxPayload)}}
+	if length > task.MaxPayload {
+		return n, task.FieldErrors{{Field: "data", Reason: fmt.Sprintf("makes a payload of %d bytes; at most %d are allowed", length, task.MaxPayload)}}
 	}
 	return n, nil
 }
 
-// acceptRows writes the rows of a page, then enqueues those that are due. The
-// error is the store's.
-func (c *Client) acceptRows(ctx context.Context, page []item, results []Result) error {
+// acceptRows writes the rows of a page. enqueue puts those on the queue that are
+// due. The error is the store's.
+func (c *Client) acceptRows(ctx context.Context, page []item, results []Result) (enqueue func(), err error) {
 	now := c.config.now()
 	// When Redis is known to be away, Relay need not wait for a task of ours.
 	direct := c.queue != nil && c.queue.circuit.ready()
@@ -206,13 +216,13 @@ func (c *Client) acceptRows(ctx context.Context, page []item, results []Result) 
 	for k, it := range page {
 		a, err := c.acceptance(it.n, now, direct)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		batch[k] = a
 	}
 	inserted, err := c.insert(ctx, batch)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var rows []store.Notification
 	var places []int // of the rows in results
@@ -240,10 +250,11 @@ func (c *Client) acceptRows(ctx context.Context, page []item, results []Result) 
 	if waiting {
 		c.config.Wake()
 	}
-	for k, err := range c.enqueueRows(ctx, rows) {
-		results[places[k]].QueueErr = err
-	}
-	return nil
+	return func() {
+		for k, err := range c.enqueueRows(ctx, rows) {
+			results[places[k]].QueueErr = err
+		}
+	}, nil
 }
 
 // answer is what the store's answer means to the caller.

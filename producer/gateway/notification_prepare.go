@@ -69,7 +69,9 @@ func (g *Gateway) prepare(ctx context.Context, c *call, asked Asked, at string, 
 // not known.
 func (a Asked) Resolve(catalog *template.Catalog, wait time.Duration) (producer.Notification, *template.Template, FieldErrors) {
 	n := a.Notification
-	n.ContentHash = n.Hash()
+	if n.Ref != "" { // else nothing is compared
+		n.ContentHash = n.Hash()
+	}
 	t, unknown := catalog.Resolve(n.App, n.TemplateID)
 	if t == nil {
 		return n, nil, ofTemplate(unknown)

@@ -53,42 +53,6 @@ type wire struct {
 	MiniprogramState string          `json:"miniprogram_state,omitempty"`
 }
 
-// Marshal writes the payload as JSON with data in the short form
-// {"thing1":"text"}.
-func (p Payload) Marshal() ([]byte, error) {
-	w := wire{
-		App: p.App, TemplateID: p.TemplateID, Page: p.Page, OpenID: p.OpenID,
-		Lang: p.Lang, MiniprogramState: p.MiniprogramState,
-	}
-	if p.ID != uuid.Nil {
-		w.ID = p.ID.String()
-	}
-	var err error
-	if p.UserID != "" {
-		if w.UserID, err = marshal(p.UserID); err != nil {
-			return nil, err
-		}
-	}
-	if len(p.Data) > 0 {
-		if w.Data, err = marshal(p.Data); err != nil {
-			return nil, err
-		}
-	}
-	return marshal(w)
-}
-
-// marshal is json.Marshal without the escaping of <, > and &, which would only
-// lengthen a page's query.
-func marshal(v any) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.TrimRight(b.Bytes(), "\n"), nil
-}
-
 // Parse reads and checks a payload that came from outside. The error is a
 // FieldErrors that names every bad field and never quotes a value. Fields that
 // are not ours are ignored: a raw task may carry more for others.
@@ -218,17 +182,31 @@ func (p Payload) Check() error {
 	return nil
 }
 
+// textFault says what is wrong with a text of at most so many bytes; "" when
+// nothing is.
+func textFault(s string, limit int) string {
+	switch {
+	case len(s) > limit:
+		return fmt.Sprintf("has %d bytes; at most %d are allowed", len(s), limit)
+	case strings.ContainsRune(s, 0):
+		return "contains a NUL character"
+	case !utf8.ValidString(s):
+		return "is not valid UTF-8"
+	}
+	return ""
+}
+
 func (p Payload) check() FieldErrors {
 	var f FieldErrors
 	add := func(field, reason string) { f = append(f, FieldError{field, reason}) }
 	checkText := func(field, s string, limit int) {
-		switch {
-		case len(s) > limit:
-			add(field, fmt.Sprintf("has %d bytes; at most %d are allowed", len(s), limit))
-		case strings.ContainsRune(s, 0):
-			add(field, "contains a NUL character")
-		case !utf8.ValidString(s):
-			add(field, "is not valid UTF-8")
+		if reason := textFault(s, limit); reason != "" {
+			add(field, reason)
+		}
+	}
+	checkData := func(key, s string, limit int) {
+		if reason := textFault(s, limit); reason != "" {
+			add(dataField(key), reason)
 		}
 	}
 	if p.TemplateID == "" {
@@ -264,12 +242,12 @@ func (p Payload) check() FieldErrors {
 			add("data", "has an empty key")
 			continue
 		}
-		checkText(dataField(k), k, MaxKey)
+		checkData(k, k, MaxKey)
 		if strings.TrimSpace(v) == "" { // WeChat refuses it: 47003, "is empty"
 			add(dataField(k), "is empty")
 			continue
 		}
-		checkText(dataField(k), v, MaxValue)
+		checkData(k, v, MaxValue)
 	}
 	f[n:].sort()
 	return f
