@@ -38,6 +38,16 @@ func (e *env) growthOnce(ctx context.Context, p pipeline, backlog, least int) er
 	if err != nil {
 		return err
 	}
+	// A large backlog is so much to write that PostgreSQL begins a checkpoint by
+	// itself while it grows. Each page that is touched after one is logged whole;
+	// so it is for every size, then.
+	if err := s.checkpoint(ctx); err != nil {
+		return err
+	}
+	late, err := countDurable(ctx, s.conn)
+	if err != nil {
+		return err
+	}
 	if err := s.startWorker(ctx, growthConcurrency); err != nil {
 		return err
 	}
@@ -53,6 +63,15 @@ func (e *env) growthOnce(ctx context.Context, p pipeline, backlog, least int) er
 	f.addCounts(from, to, int(to.sends-from.sends))
 	f[figRedisBytes] = loaded
 	s.stopWorker()
+	done, err := s.state(ctx)
+	if err != nil {
+		return err
+	}
+	end, err := countDurable(ctx, s.conn)
+	if err != nil {
+		return err
+	}
+	f.addDurable(late, end, int(done.Sends))
 	if err := s.addSize(ctx, backlog, f); err != nil {
 		return err
 	}

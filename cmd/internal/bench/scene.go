@@ -98,13 +98,20 @@ func (e *env) newScene(ctx context.Context, p pipeline, latency time.Duration) (
 	if err != nil {
 		return nil, err
 	}
-	if e.servers.postgres != nil {
-		// What the last run left to be written does not count for this one.
-		if _, err := s.conn.Exec(ctx, `CHECKPOINT`); err != nil {
-			return nil, fmt.Errorf("database: %w", err)
-		}
+	// What the last run left to be written does not count for this one.
+	return s, s.checkpoint(ctx)
+}
+
+// checkpoint lets a PostgreSQL that was started for the run write what it holds.
+// Somebody's own may not let us, and has its own pace.
+func (s *scene) checkpoint(ctx context.Context) error {
+	if s.servers.postgres == nil {
+		return nil
 	}
-	return s, nil
+	if _, err := s.conn.Exec(ctx, `CHECKPOINT`); err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	return nil
 }
 
 // countsStatements reports whether the database counts statements. The view may
