@@ -74,7 +74,7 @@ func (s *Store) Commit(ctx context.Context, batch store.Batch) (store.Results, e
 // stays as it was read because they are locked.
 const claimSQL = `
 	WITH judged AS MATERIALIZED (
-		SELECT n.ctid AS tid, n.id, n.seq, w.owner, w.lease, coalesce(nullif(n.open_id, ''), b.open_id) AS address,
+		SELECT n.ctid AS tid, n.id, n.seq, w.owner, w.lease, ` + lookAddress + ` AS address, coalesce(p.reason, '') AS paused,
 			c.balance, coalesce(c.long_term, false) AS long_term, coalesce(c.touches, 0) AS touches, coalesce(c.grants, 0) AS grants,
 			n.generation = w.generation
 				AND n.state IN ('queued', 'retrying')
@@ -84,11 +84,7 @@ const claimSQL = `
 				AND (n.open_id <> '' OR b.open_id IS NOT NULL)
 				AND (n.no_consent = 'send' OR c.long_term OR c.balance IS NULL OR c.balance > 0) AS given
 		FROM unnest((SELECT $1::uuid[]), $2::int[], $3::uuid[], $4::bigint[]) AS w (id, generation, owner, lease)
-		JOIN notifications n ON n.id = w.id
-		LEFT JOIN bindings b ON n.user_id <> '' AND b.app = n.app AND b.user_id = n.user_id
-		LEFT JOIN consents c ON c.app = n.app AND c.open_id = coalesce(nullif(n.open_id, ''), b.open_id)
-			AND c.template_id = n.template_id
-		LEFT JOIN template_pauses p ON p.app = n.app AND p.template_id = n.template_id
+		JOIN notifications n ON n.id = w.id` + lookJoins + `
 	), claimed AS (
 		UPDATE notifications n
 		SET state = 'sending', class = '', reason = '', seq = n.seq + 1,
@@ -103,13 +99,13 @@ const claimSQL = `
 			handover_at = NULL, updated_at = now()
 		FROM judged j
 		WHERE j.given AND n.ctid = j.tid AND n.id = j.id AND n.seq = j.seq
-		RETURNING ` + notificationColumns + `, j.address AS look_address, '' AS look_paused, j.balance, j.long_term, now()
+		RETURNING ` + notificationColumns + `, j.address AS claimed_for, j.paused, j.balance, j.long_term, now()
 	)
 	SELECT * FROM claimed
 	UNION ALL
-	SELECT ` + lookColumns + `
+	SELECT ` + notificationColumns + `, j.address, j.paused, j.balance, j.long_term, now()
 	FROM judged j
-	JOIN notifications n ON n.ctid = j.tid AND n.id = j.id` + lookJoins + `
+	JOIN notifications n ON n.ctid = j.tid AND n.id = j.id
 	WHERE NOT j.given`
 
 // queueClaims adds the claims. A claim holds when the row is being sent by its

@@ -12,24 +12,20 @@ import (
 	"github.com/wxnotify/wxnotify/store"
 )
 
-// lookColumns are what a look takes, of the tables of lookJoins. While a
-// notification is being sent its address is that of the claim, whatever the user
-// was bound to since.
-const lookColumns = notificationColumns + `,
-		CASE WHEN n.state = 'sending' THEN n.address ELSE coalesce(nullif(n.open_id, ''), b.open_id, '') END,
-		coalesce(p.reason, ''),
-		c.balance, coalesce(c.long_term, false),
-		now()`
+// lookAddress is whom a notification is for, of the tables of lookJoins. While it
+// is being sent that is the address of the claim, whatever the user was bound to
+// since.
+const lookAddress = `CASE WHEN n.state = 'sending' THEN n.address ELSE coalesce(nullif(n.open_id, ''), b.open_id, '') END`
 
+// lookJoins are what a look takes beside the notification.
 const lookJoins = `
-	LEFT JOIN bindings b ON n.user_id <> '' AND b.app = n.app AND b.user_id = n.user_id
-	LEFT JOIN template_pauses p ON p.app = n.app AND p.template_id = n.template_id
-	LEFT JOIN consents c ON c.app = n.app AND c.template_id = n.template_id
-		AND c.open_id = CASE WHEN n.state = 'sending' THEN n.address ELSE coalesce(nullif(n.open_id, ''), b.open_id, '') END`
+		LEFT JOIN bindings b ON n.user_id <> '' AND b.app = n.app AND b.user_id = n.user_id
+		LEFT JOIN template_pauses p ON p.app = n.app AND p.template_id = n.template_id
+		LEFT JOIN consents c ON c.app = n.app AND c.template_id = n.template_id AND c.open_id = ` + lookAddress
 
 // lookSQL answers the notifications of $1 that exist, in that order.
 const lookSQL = `
-	SELECT ` + lookColumns + `
+	SELECT ` + notificationColumns + `, ` + lookAddress + `, coalesce(p.reason, ''), c.balance, coalesce(c.long_term, false), now()
 	FROM unnest((SELECT $1::uuid[])) WITH ORDINALITY AS wanted (id, place)
 	JOIN notifications n ON n.id = wanted.id` + lookJoins + `
 	ORDER BY wanted.place`
@@ -46,7 +42,7 @@ func (s *Store) Look(ctx context.Context, ids []uuid.UUID) ([]store.Look, error)
 	return looks, wrap("look at notifications", err)
 }
 
-// lookRow receives rows of lookColumns, one after the other.
+// lookRow receives the rows of lookSQL and claimSQL, one after the other.
 type lookRow struct {
 	notificationRow
 	address, paused string

@@ -9,11 +9,13 @@ import (
 )
 
 // settleJoin are the settlements s, each with its notification n and what is on
-// record of its attempt a.
+// record of its attempt a. Of the attempt that is being made nothing is: it is not
+// looked for.
 const settleJoin = `
 		FROM s
 		JOIN notifications n ON n.id = s.id
-		LEFT JOIN attempts a ON a.notification_id = s.id AND a.n = s.seq`
+		LEFT JOIN attempts a ON a.notification_id = s.id
+			AND a.n = CASE WHEN n.state = 'sending' AND n.seq = s.seq THEN NULL ELSE s.seq END`
 
 // settleGuard is the guard of a settlement s: no later claim exists, and either
 // the notification is being sent, or the attempt was in doubt, a known answer
@@ -32,7 +34,16 @@ const settleFrom = settleJoin + `
 // doubt, which then no longer counts as one; the delivery it was made in is over
 // by then and may be archived, so a retry gets a new one. An attempt that is not on
 // record cannot come to be meanwhile: who writes one has the notification locked.
-const settleSQL = `
+//
+// What the store judges by itself is refusals and what shall wait. Where there is
+// neither, in nearly every batch, settlePlainSQL does the same without the five
+// questions that would be made ready each time and never asked.
+const (
+	settleSQL      = settleFirstSQL + verdictSQL + settleRestSQL
+	settlePlainSQL = settleFirstSQL + ` ''` + settleRestSQL
+)
+
+const settleFirstSQL = `
 	WITH s AS (
 		SELECT * FROM unnest(
 			(SELECT $1::uuid[]), $2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
@@ -46,7 +57,9 @@ const settleSQL = `
 			(s.state = 'in_doubt' OR s.outcome = 'in_doubt')::int AS is_doubt,
 			n.ctid AS tid, n.app, n.address, n.template_id, n.ledger_touches, n.ledger_grants, n.due_at,
 			n.state AS found_state, n.class AS found_class, n.reason AS found_reason, n.generation AS found_generation,
-			coalesce(a.outcome, '') AS found_outcome,` + settleGuard + ` AS applies,` + verdictSQL + ` AS verdict` + settleJoin + `
+			coalesce(a.outcome, '') AS found_outcome,` + settleGuard + ` AS applies,`
+
+const settleRestSQL = ` AS verdict` + settleJoin + `
 	), applied AS (
 		SELECT j.place, j.tid, j.outcome, j.id, j.seq, j.was_doubt, j.is_doubt, j.refused, j.spend, j.unsure, j.field, j.errcode, j.errmsg, j.msg_id,
 			j.app, j.address, j.template_id, j.ledger_touches, j.ledger_grants,
@@ -166,8 +179,12 @@ func (c *settlements) add(s store.Settlement) {
 // because they look through the same guard.
 func queueSettlements(b *pgx.Batch, batch []store.Settlement, answers []store.Settled) {
 	var all, pauses, suspects settlements
+	statement := settlePlainSQL
 	for _, s := range batch {
 		all.add(s)
+		if s.Refused || s.State == store.Waiting {
+			statement = settleSQL
+		}
 		if s.PauseTemplate {
 			pauses.add(s)
 		}
@@ -181,7 +198,7 @@ func queueSettlements(b *pgx.Batch, batch []store.Settlement, answers []store.Se
 	if len(suspects.id) > 0 {
 		b.Queue(suspectSQL, suspects.id, suspects.seq, suspects.outcome)
 	}
-	b.Queue(settleSQL,
+	b.Queue(statement,
 		all.id, all.seq, all.outcome, all.state, all.class, all.reason, all.field,
 		all.delay, all.requeue, all.spend, all.unsure, all.assumed,
 		all.at, all.latency, all.errcode, all.errmsg, all.rid, all.msgID,
