@@ -62,7 +62,7 @@ const insertedSQL = `
 	JOIN notifications n ON n.producer = a.producer AND n.ref = a.ref AND n.ref <> ''
 	WHERE a.ref <> '' AND n.id <> a.id`
 
-// Insert accepts notifications in one transaction and answers each of them, in
+// Insert accepts notifications in one statement and answers each of them, in
 // the order of the slice. It can be repeated: a row that is there with the same
 // id and content is answered as inserted.
 func (s *Store) Insert(ctx context.Context, acceptances []store.Acceptance) ([]store.Inserted, error) {
@@ -73,17 +73,20 @@ func (s *Store) Insert(ctx context.Context, acceptances []store.Acceptance) ([]s
 	if err != nil {
 		return nil, fmt.Errorf("insert notifications: %w", err)
 	}
-	var (
-		b     pgx.Batch
-		found []taken
-	)
-	b.Queue(insertSQL, columns.args()...)
-	b.Queue(insertedSQL, columns.id, columns.producer, columns.ref).Query(func(rows pgx.Rows) error {
-		var err error
-		found, err = pgx.CollectRows(rows, scanTaken)
-		return err
-	})
-	if err := s.run(ctx, &b); err != nil {
+	tag, err := s.pool.Exec(ctx, insertSQL, columns.args()...)
+	if err != nil {
+		return nil, wrap("insert notifications", err)
+	}
+	if int(tag.RowsAffected()) == len(acceptances) {
+		return columns.inserted(), nil
+	}
+	// Some were there before: their rows are looked at.
+	rows, err := s.pool.Query(ctx, insertedSQL, columns.id, columns.producer, columns.ref)
+	if err != nil {
+		return nil, wrap("insert notifications", err)
+	}
+	found, err := pgx.CollectRows(rows, scanTaken)
+	if err != nil {
 		return nil, wrap("insert notifications", err)
 	}
 	return answers(acceptances, found)
@@ -203,6 +206,15 @@ func acceptanceColumns(acceptances []store.Acceptance) (*columns, error) {
 		c.releaseOrder = append(c.releaseOrder, string(n.ReleaseOrder))
 	}
 	return c, nil
+}
+
+// inserted answers acceptances of which none was there before.
+func (c *columns) inserted() []store.Inserted {
+	inserted := make([]store.Inserted, len(c.id))
+	for i, id := range c.id {
+		inserted[i] = store.Inserted{ID: id, State: store.State(c.state[i])}
+	}
+	return inserted
 }
 
 // args are the arguments of insertSQL.

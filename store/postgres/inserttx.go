@@ -32,15 +32,21 @@ func (s *Store) InsertTx(ctx context.Context, tx pgx.Tx, acceptances []store.Acc
 	if err != nil {
 		return nil, wrap("insert notifications", err)
 	}
-	var found []taken
-	var b pgx.Batch
-	b.Queue(inSchema(insertSQL, schema), columns.args()...)
-	b.Queue(inSchema(insertedSQL, schema), columns.id, columns.producer, columns.ref).Query(func(rows pgx.Rows) error {
-		var err error
-		found, err = pgx.CollectRows(rows, scanTaken)
-		return err
-	})
-	if err := classify(tx.SendBatch(ctx, &b).Close()); err != nil {
+	tag, err := tx.Exec(ctx, inSchema(insertSQL, schema), columns.args()...)
+	if err != nil {
+		return nil, wrap("insert notifications", err)
+	}
+	if int(tag.RowsAffected()) == len(acceptances) {
+		return columns.inserted(), nil
+	}
+	// Some were there before. The caller's connection keeps no plan of this: one
+	// from when the table was small would read all of it when it is not.
+	rows, err := tx.Query(ctx, inSchema(insertedSQL, schema), pgx.QueryExecModeDescribeExec, columns.id, columns.producer, columns.ref)
+	if err != nil {
+		return nil, wrap("insert notifications", err)
+	}
+	found, err := pgx.CollectRows(rows, scanTaken)
+	if err != nil {
 		return nil, wrap("insert notifications", err)
 	}
 	return answers(acceptances, found)
