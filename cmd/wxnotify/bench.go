@@ -24,8 +24,8 @@ func (p *program) benchCommand() *cobra.Command {
 			"database for everything with every message, and says what each took.\n\n" +
 			"It starts a Redis, a PostgreSQL and a simulated WeChat, and removes them at the end.\n" +
 			"With REDIS_URL it takes an empty Redis database instead, with DATABASE_URL a\n" +
-			"PostgreSQL, in which it makes and drops schemas of its own. All of it takes most of\n" +
-			"an hour; deploy/docs/bench.md says how to read it.",
+			"PostgreSQL, in which it makes and drops schemas of its own. All of it takes half an\n" +
+			"hour; deploy/docs/bench.md says how to read it.",
 		GroupID: groupOperate,
 		Args:    cobra.NoArgs,
 	}
@@ -35,7 +35,7 @@ func (p *program) benchCommand() *cobra.Command {
 	f.IntVar(&o.Rounds, "rounds", 0, "runs of each (default 3, with --quick 1)")
 	f.IntSliceVar(&o.Concurrency, "concurrency", nil, "calls in flight in the drains (default 50,200,500,1000, with --quick 200)")
 	f.DurationSliceVar(&o.Latency, "latency", []time.Duration{0, 100 * time.Millisecond}, "of a call in the drains")
-	f.StringSliceVar(&o.Pipelines, "pipelines", nil, "of the drains, of ours, bare, bare x4, naive, naive default (default all)")
+	f.StringSliceVar(&o.Pipelines, "pipelines", nil, "of the drains and the distance, of ours, bare, bare x4, naive, naive default (default all)")
 	f.IntVar(&o.Messages, "messages", 0, "backlog of a drain (default: what takes some seconds)")
 	f.IntSliceVar(&o.Backlogs, "backlog", nil, "sizes of growth (default 10000,100000,1000000, with --quick 5000,20000)")
 	f.StringVar(&o.ProfileDir, "profile", "", "leave profiles of our processes in `DIR`; taking them costs")

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -20,7 +21,8 @@ const (
 
 // distance drains a backlog with Redis some way off.
 func (e *env) distance(ctx context.Context) error {
-	return e.alternate(ctx, []pipeline{pipeOurs, pipeBare, pipeBare4}, func(p pipeline) error {
+	pipes := slices.DeleteFunc([]pipeline{pipeOurs, pipeBare, pipeBare4}, func(p pipeline) bool { return !slices.Contains(e.Pipelines, p.Name) })
+	return e.alternate(ctx, pipes, func(p pipeline) error {
 		opts, err := redis.ParseURL(e.servers.redisURL)
 		if err != nil {
 			return errors.New("REDIS_URL cannot be parsed")
@@ -34,10 +36,15 @@ func (e *env) distance(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return e.drainOnce(ctx, scenarioDistance, p, apiLatency, distanceConcurrency, func(s *scene, f figures) error {
+		r := drainRun{scenario: scenarioDistance, latency: apiLatency, concurrency: distanceConcurrency}
+		if p.kind != ours { // one round trip for a task and server: an eighth of the pace, or a half
+			r.part = 8 / p.queueServers
+		}
+		r.prepare = func(s *scene, f figures) error {
 			f[figRoundTrip] = got.Seconds() * 1e3
 			s.redisURL, err = withHost(s.redisURL, k.addr())
 			return err
-		})
+		}
+		return e.drainOnce(ctx, p, r)
 	})
 }

@@ -38,7 +38,7 @@ func (e *env) drain(ctx context.Context) error {
 				return !slices.Contains(e.Pipelines, p.Name) || i > 0 && p.concurrency != 0
 			})
 			err := e.alternate(ctx, pipes, func(p pipeline) error {
-				return e.drainOnce(ctx, scenarioDrain, p, latency, concurrency, nil)
+				return e.drainOnce(ctx, p, drainRun{scenario: scenarioDrain, latency: latency, concurrency: concurrency})
 			})
 			if err != nil {
 				return err
@@ -54,7 +54,7 @@ func (e *env) backlog(latency time.Duration, concurrency int) int {
 	if e.Messages != 0 {
 		return e.Messages
 	}
-	seconds, most, fixed := 8, 40_000, 30_000
+	seconds, most, fixed := 6, 30_000, 24_000
 	if e.Quick {
 		seconds, most, fixed = 3, 10_000, 6_000
 	}
@@ -64,16 +64,30 @@ func (e *env) backlog(latency time.Duration, concurrency int) int {
 	return min(int(float64(concurrency*seconds)/latency.Seconds()), most)
 }
 
-// drainOnce drains one backlog and adds what it found to the report. prepare,
-// which may be nil, sees the scene before the worker starts.
-func (e *env) drainOnce(ctx context.Context, scenario string, p pipeline, latency time.Duration, concurrency int, prepare func(*scene, figures) error) error {
-	slots := concurrency
+// drainRun is one backlog that is drained.
+type drainRun struct {
+	scenario    string
+	latency     time.Duration
+	concurrency int
+	// part of the usual backlog is enough for a pipeline that is slow here; 0 means
+	// all of it.
+	part int
+	// prepare sees the scene before the worker starts; it may be nil.
+	prepare func(*scene, figures) error
+}
+
+// drainOnce drains one backlog and adds what it found to the report.
+func (e *env) drainOnce(ctx context.Context, p pipeline, r drainRun) error {
+	slots := r.concurrency
 	if p.concurrency != 0 {
 		slots = p.concurrency
 	}
-	n := e.backlog(latency, slots)
-	e.Progress(fmt.Sprintf("%s: %s, %d messages, API %s, %d in flight", scenario, p.Name, n, latency, slots))
-	s, err := e.newScene(ctx, p, latency)
+	n := e.backlog(r.latency, slots)
+	if r.part > 0 && e.Messages == 0 {
+		n /= r.part
+	}
+	e.Progress(fmt.Sprintf("%s: %s, %d messages, API %s, %d in flight", r.scenario, p.Name, n, r.latency, slots))
+	s, err := e.newScene(ctx, p, r.latency)
 	if err != nil {
 		return err
 	}
@@ -83,19 +97,19 @@ func (e *env) drainOnce(ctx context.Context, scenario string, p pipeline, latenc
 		return err
 	}
 	f := figures{figRedisBytes: loaded}
-	if prepare != nil {
-		if err := prepare(s, f); err != nil {
+	if r.prepare != nil {
+		if err := r.prepare(s, f); err != nil {
 			return err
 		}
 	}
-	if err := s.drain(ctx, n, concurrency, f); err != nil {
+	if err := s.drain(ctx, n, r.concurrency, f); err != nil {
 		return err
 	}
-	if latency > 0 {
-		f[figIdeal] = f[figRate] / (float64(slots) / latency.Seconds())
+	if r.latency > 0 {
+		f[figIdeal] = f[figRate] / (float64(slots) / r.latency.Seconds())
 	}
-	e.add(Result{Scenario: scenario, Pipeline: p.Name, LatencyMS: latency.Milliseconds(), Concurrency: concurrency, Messages: n}, f)
-	e.Progress(fmt.Sprintf("%s: %s: %.0f messages/s", scenario, p.Name, f[figRate]))
+	e.add(Result{Scenario: r.scenario, Pipeline: p.Name, LatencyMS: r.latency.Milliseconds(), Concurrency: r.concurrency, Messages: n}, f)
+	e.Progress(fmt.Sprintf("%s: %s: %.0f messages/s", r.scenario, p.Name, f[figRate]))
 	return nil
 }
 

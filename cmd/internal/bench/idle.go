@@ -38,12 +38,12 @@ type sampling struct {
 }
 
 func (e *env) sampling(p pipeline) sampling {
-	s := sampling{settle: 5 * time.Second, rest: 15 * time.Second, samples: 200, gap: 300 * time.Millisecond}
+	s := sampling{settle: 5 * time.Second, rest: 10 * time.Second, samples: 200, gap: 300 * time.Millisecond}
 	if e.Quick {
 		s.settle, s.rest, s.samples = 2*time.Second, 5*time.Second, 40
 	}
 	if p.kind != ours {
-		s.samples, s.gap = s.samples/5, 3*time.Second
+		s.samples, s.gap = s.samples/10, 3*time.Second
 	}
 	return s
 }

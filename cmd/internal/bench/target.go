@@ -49,7 +49,7 @@ var targets = []target{
 	{"drain, 0 ms: SQL transactions", atMost, 0.1, "%.3f", scenarioDrain, 0, 0, median(figTransactions, pipeOurs)},
 	{"drain, 100 ms, 200 in flight: SQL transactions", atMost, 0.5, "%.3f", scenarioDrain, apiLatency, 200, median(figTransactions, pipeOurs)},
 	{"drain, 0 ms: Redis commands beyond asynq's own", atMost, 0.1, "%.3f", scenarioDrain, 0, 0, difference(figCommands, pipeOurs, pipeBare)},
-	{"accept: batches of 1,000 against a loop of Enqueue", atLeast, 1.5, "%.2fx", scenarioAccept, 0, 1, ratio(figRate, doorBatch, doorEnqueue)},
+	{"accept: batches of 1,000, four in flight, against a loop of Enqueue", atLeast, 1.5, "%.2fx", scenarioAccept, 0, batchCallers, acceptRatio},
 	{"idle: acceptance to WeChat's first byte, p50", atMost, 15, "%.1f ms", scenarioIdle, 0, 0, median(figP50, pipeOurs)},
 	{"idle: acceptance to WeChat's first byte, p99", atMost, 50, "%.1f ms", scenarioIdle, 0, 0, median(figP99, pipeOurs)},
 	{"idle: share of a core, worker with three queues", atMost, 0.04, "%.3f", scenarioIdle, 0, 0, median(figIdleCore+partWorker, pipeOurs)},
@@ -145,15 +145,31 @@ func compare(name string, of, to pipeline, how func(a, b float64) float64) func(
 		if !ok || !there {
 			return 0, false
 		}
-		if len(a.Runs) != len(b.Runs) { // a run failed
-			return finite(how(a.Median, b.Median))
-		}
-		rounds := make([]float64, len(a.Runs))
-		for i := range rounds {
-			rounds[i] = how(a.Runs[i], b.Runs[i])
-		}
-		return finite(middle(rounds))
+		return a.against(b, how)
 	}
+}
+
+// against compares round by round, and takes the median of that.
+func (f Figure) against(g Figure, how func(a, b float64) float64) (float64, bool) {
+	if len(f.Runs) != len(g.Runs) { // a run failed
+		return finite(how(f.Median, g.Median))
+	}
+	rounds := make([]float64, len(f.Runs))
+	for i := range rounds {
+		rounds[i] = how(f.Runs[i], g.Runs[i])
+	}
+	return finite(middle(rounds))
+}
+
+// acceptRatio compares doorBatch with doorEnqueue, which has one caller.
+func acceptRatio(p point) (float64, bool) {
+	batch, ok := p.figure(figRate, doorBatch)
+	p.concurrency = 1
+	loop, there := p.figure(figRate, doorEnqueue)
+	if !ok || !there {
+		return 0, false
+	}
+	return batch.against(loop, func(a, b float64) float64 { return a / b })
 }
 
 func finite(x float64) (float64, bool) { return x, !math.IsNaN(x) && !math.IsInf(x, 0) }
