@@ -14,7 +14,7 @@ import (
 
 // adopt takes a raw task into the store. From then on the notification is
 // accepted: the row decides, and a redelivery of the task finds it.
-func (d *delivery) adopt() (store.Look, error) {
+func (d *delivery) adopt() (*store.Look, error) {
 	if d.task.Type() != task.Type {
 		a := d.ownRow(store.Dead, store.ReasonUnknownType)
 		a.Notification.Payload = capped(d.task.Payload())
@@ -73,23 +73,23 @@ func (d *delivery) ownRow(s store.State, r store.Reason) store.Acceptance {
 func capped(b []byte) []byte { return b[:min(len(b), task.MaxPayload)] }
 
 // insist adopts, waiting while the store is away until the delivery ends.
-func (d *delivery) insist(a store.Acceptance) (store.Look, error) {
+func (d *delivery) insist(a store.Acceptance) (*store.Look, error) {
 	for {
 		look, err := d.s.w.cfg.Store.Adopt(d.ctx, a)
 		switch {
 		case err == nil:
 			d.noteAdopted(look)
-			return look, nil
+			return &look, nil
 		case stopped(d.ctx):
 			if d.lastTry() {
 				// There is no row to leave it to, and any answer would archive it.
 				// asynq puts it back when its shutdown takes too long.
 				<-d.whole.Done()
 			}
-			return store.Look{}, d.unread(err)
+			return nil, d.unread(err)
 		case !errors.Is(err, store.ErrUnavailable):
 			d.log().Error("raw task not adopted", zap.Error(err))
-			return store.Look{}, &handBackError{after: 30 * time.Second, why: "the task was not adopted"}
+			return nil, &handBackError{after: 30 * time.Second, why: "the task was not adopted"}
 		}
 		t := time.NewTimer(d.s.w.looker.pause)
 		select {

@@ -115,18 +115,23 @@ func (c *committer) do(ctx context.Context, it *item) {
 	<-it.done
 }
 
-func (c *committer) claim(ctx context.Context, cl store.Claim) (store.Claimed, error) {
+// claim puts the row into look, when it is found. The row goes by pointer, as in
+// all that waits for an answer: a thousand stacks are the most of a worker's memory.
+func (c *committer) claim(ctx context.Context, cl store.Claim, look *store.Look) (ok, found bool, err error) {
 	it := newItem(claimItem)
 	defer it.free()
 	it.claim = cl
 	c.do(ctx, it)
-	return it.claimed, it.err
+	if it.claimed.Found {
+		*look = it.claimed.Look
+	}
+	return it.claimed.OK, it.claimed.Found, it.err
 }
 
-func (c *committer) settle(ctx context.Context, s store.Settlement) (store.Settled, error) {
+func (c *committer) settle(ctx context.Context, s *store.Settlement) (store.Settled, error) {
 	it := newItem(settlementItem)
 	defer it.free()
-	it.settlement = s
+	it.settlement = *s
 	c.do(ctx, it)
 	return it.settled, it.err
 }

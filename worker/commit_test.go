@@ -78,7 +78,7 @@ func TestEachGetsItsOwnAnswer(t *testing.T) {
 			if c.Generation%7 == 0 {
 				return store.Results{}, refused
 			}
-			r.Claims[i] = store.Claimed{OK: true, Look: store.Look{Notification: store.Notification{ID: c.ID}}}
+			r.Claims[i] = store.Claimed{OK: true, Found: true, Look: store.Look{Notification: store.Notification{ID: c.ID}}}
 		}
 		for i, s := range b.Settlements {
 			r.Settlements[i] = store.Settled{Applied: true, Generation: s.Seq}
@@ -92,11 +92,12 @@ func TestEachGetsItsOwnAnswer(t *testing.T) {
 		wg.Go(func() {
 			for i := 1; i <= 100; i++ {
 				id := uuid.New()
-				claimed, err := c.claim(t.Context(), store.Claim{ID: id, Generation: i})
-				if bad := i%7 == 0; bad != errors.Is(err, refused) || claimed.OK == bad || claimed.OK && claimed.Look.ID != id {
-					t.Errorf("claim %d: got %v, %v", i, claimed.OK, err)
+				var look store.Look
+				ok, found, err := c.claim(t.Context(), store.Claim{ID: id, Generation: i}, &look)
+				if bad := i%7 == 0; bad != errors.Is(err, refused) || ok == bad || ok != found || ok && look.ID != id {
+					t.Errorf("claim %d: got %v, %v", i, ok, err)
 				}
-				settled, err := c.settle(t.Context(), store.Settlement{ID: id, Seq: i})
+				settled, err := c.settle(t.Context(), &store.Settlement{ID: id, Seq: i})
 				if err != nil || settled.Generation != i {
 					t.Errorf("settlement %d: got that of %d, %v", i, settled.Generation, err)
 				}

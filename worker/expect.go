@@ -18,26 +18,22 @@ import (
 //
 // A task may be anyone's: what it says decides where the delivery waits for its
 // turn and no more, and a claim whose row says something else is given back.
-func (d *delivery) expect() (look store.Look, ok bool) {
+func (d *delivery) expect() (look *store.Look, ok bool) {
 	if retried, _ := asynq.GetRetryCount(d.ctx); retried > 0 || d.task.Type() != task.Type {
-		return store.Look{}, false
+		return nil, false
 	}
 	p, ok := task.Peek(d.task.Payload())
 	if !ok {
-		return store.Look{}, false
+		return nil, false
 	}
 	app := d.s.w.app(p.App)
 	if app == nil || len(app.onlyTo) > 0 || !app.gate.calm() {
-		return store.Look{}, false
+		return nil, false
 	}
-	now := time.Now()
-	look = store.Look{
-		Notification: store.Notification{
-			ID: d.id, App: p.App, TemplateID: p.TemplateID, Page: p.Page, UserID: p.UserID, OpenID: p.OpenID,
-			Priority: d.s.prio, State: store.Queued, Generation: d.generation, DueAt: now,
-		},
-		Address: p.OpenID, Now: now,
-	}
+	now, look := time.Now(), &d.supposed
+	look.ID, look.Generation, look.State, look.Priority = d.id, d.generation, store.Queued, d.s.prio
+	look.App, look.TemplateID, look.Page, look.UserID, look.OpenID = p.App, p.TemplateID, p.Page, p.UserID, p.OpenID
+	look.Address, look.DueAt, look.Now = p.OpenID, now, now
 	return look, app.quiet(look) == 0
 }
 
@@ -51,13 +47,13 @@ func (g *gate) calm() bool {
 
 // fits reports whether the claimed row is that of the app and the openid as whom
 // the delivery has waited for its turn.
-func (d *delivery) fits(look, claimed store.Look) bool {
+func (d *delivery) fits(look, claimed *store.Look) bool {
 	return claimed.App == look.App && (claimed.Address == look.Address || d.expected && look.Address == "")
 }
 
 // openIDKey is the key of the lock of an openid, or of a user whose openid only
 // the claim will tell.
-func openIDKey(look store.Look) string {
+func openIDKey(look *store.Look) string {
 	if look.Address == "" {
 		return look.App + " user " + look.UserID
 	}

@@ -162,11 +162,13 @@ const (
 	appUnknown
 )
 
-// done ends the permit.
+// done ends the permit, whether or not ctx is over.
 func (p *permit) done(ctx context.Context, o outcome) {
 	if p.probe == "" {
 		return
 	}
+	ctx, cancel := afterwards(ctx)
+	defer cancel()
 	switch o {
 	case appWorks:
 		p.g.open(ctx)

@@ -237,7 +237,7 @@ func (m *metrics) sent(app, template string, a answered) {
 	}
 }
 
-func (m *metrics) settled(n store.Look, s store.Settlement) {
+func (m *metrics) settled(n *store.Look, s *store.Settlement) {
 	of := m.of(n.App)
 	if of == nil {
 		return
@@ -257,7 +257,7 @@ func (m *metrics) settled(n store.Look, s store.Settlement) {
 
 // sendableSince is when a claimed notification was accepted, or when it was due
 // if that was later. Later attempts have another due time, so theirs is not it.
-func sendableSince(n store.Look) time.Time {
+func sendableSince(n *store.Look) time.Time {
 	if n.Seq == 1 && n.DueAt.After(n.CreatedAt) {
 		return n.DueAt
 	}

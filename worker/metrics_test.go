@@ -58,18 +58,18 @@ func TestMetrics(t *testing.T) {
 	m.sent("wx1", "invented", answered{latency: time.Second, err: &wechat.Error{Kind: wechat.KindRefused, Code: 43101}})
 	m.sent("wx1", "known", answered{latency: time.Second, err: &wechat.Error{Kind: wechat.KindUnknown, Code: 12345}})
 	created := time.Date(2026, 10, 1, 8, 0, 0, 0, time.UTC)
-	look := func(seq int, due time.Duration) store.Look {
-		return store.Look{
+	look := func(seq int, due time.Duration) *store.Look {
+		return &store.Look{
 			Notification: store.Notification{App: "wx1", Seq: seq, CreatedAt: created, DueAt: created.Add(due)},
 			Now:          created.Add(time.Minute),
 		}
 	}
-	sent := store.Settlement{State: store.Sent, Attempt: store.Attempt{Latency: time.Second}}
+	sent := &store.Settlement{State: store.Sent, Attempt: store.Attempt{Latency: time.Second}}
 	m.settled(look(1, 0), sent)              // 61 s
 	m.settled(look(1, 50*time.Second), sent) // 11 s: it was due later
 	m.settled(look(3, 55*time.Second), sent) // 61 s: a retry was due later
-	m.settled(look(8, 0), store.Settlement{State: store.Dead, Reason: store.ReasonNotSubscribed})
-	m.settled(look(2, 0), store.Settlement{State: store.Retrying})
+	m.settled(look(8, 0), &store.Settlement{State: store.Dead, Reason: store.ReasonNotSubscribed})
+	m.settled(look(2, 0), &store.Settlement{State: store.Retrying})
 
 	m.paused("wx1", "throttled", true)
 	m.paused("wx1", "", false)

@@ -11,7 +11,7 @@ import (
 // within them; the worker has the last word, for what came before them, what is
 // tried again, and raw tasks. It asks twice: when it looks at the row, and when
 // the claim is granted, after which nothing waits any more.
-func (a *app) quiet(look store.Look) time.Duration {
+func (a *app) quiet(look *store.Look) time.Duration {
 	end, quiet := a.QuietHours[look.TemplateID].Until(look.Now, look.Priority)
 	if !quiet {
 		return 0

@@ -76,33 +76,37 @@ type plan struct {
 }
 
 // react is the one switch from the kind of an answer to the reaction. Pauses of
-// the app take effect before it returns, so before the slot of the call is free.
-func (w *Worker) react(ctx context.Context, app *app, n store.Look, a answered, permit *permit) plan {
+// the app take effect before it returns, so before the slot of the call is free,
+// and whether or not ctx is over.
+func (w *Worker) react(ctx context.Context, app *app, n *store.Look, a *answered, permit *permit) (p plan) {
 	e := a.err
 	if e == nil {
 		e = &wechat.Error{API: wechat.APISend, Kind: wechat.KindOK}
 	}
-	s := store.Settlement{
-		Attempt: store.Attempt{
-			At: a.at, Latency: a.latency, Errcode: e.Code, Errmsg: e.Msg, RID: e.RID,
-			MsgID: a.receipt.MsgID, Outcome: e.Kind.String(),
-		},
-		Field: e.Field,
-	}
+	row, _ := wechat.LookupErrcode(e.Code)
+	p.app, p.do = appWorks, row.Do
+	p.settlement.Field = e.Field
+	at := &p.settlement.Attempt
+	at.At, at.Latency, at.Errcode, at.Errmsg, at.RID = a.at, a.latency, e.Code, e.Msg, e.RID
+	at.MsgID, at.Outcome = a.receipt.MsgID, e.Kind.String()
 	if a.err == nil {
-		s.Attempt.RID = a.receipt.RID
+		at.RID = a.receipt.RID
 	}
 	if e.Kind != wechat.KindUnreachable {
 		app.unreachable.Store(0)
 	}
 	app.addresses.add(e.Code == 40003)
-	row, _ := wechat.LookupErrcode(e.Code)
-	p := plan{settlement: s, app: appWorks, do: row.Do}
+	tells := a.err != nil || app.gate.remembers() // or there is nothing to tell the fleet
+	if tells {
+		var cancel context.CancelFunc
+		ctx, cancel = afterwards(ctx)
+		defer cancel()
+	}
 
 	switch e.Kind {
 	case wechat.KindOK:
 		p.sent()
-		if app.gate.remembers() {
+		if tells {
 			app.gate.success(ctx, openIDScope(n.Address), templateScope(n.TemplateID), pageScope(n.TemplateID, n.Page))
 		}
 	case wechat.KindUnreachable:
@@ -177,7 +181,7 @@ func (p *plan) dead(c store.Class, r store.Reason) {
 }
 
 // spend takes one attempt from the budget.
-func (w *Worker) spend(p *plan, n store.Look, atLeast time.Duration) {
+func (w *Worker) spend(p *plan, n *store.Look, atLeast time.Duration) {
 	p.settlement.Spend = true
 	spent := n.Spent + 1
 	if spent >= w.cfg.MaxAttempts {
@@ -188,7 +192,7 @@ func (w *Worker) spend(p *plan, n store.Look, atLeast time.Duration) {
 }
 
 // unknown tries an undocumented errcode slowly before it gives up.
-func (w *Worker) unknown(p *plan, n store.Look) {
+func (w *Worker) unknown(p *plan, n *store.Look) {
 	p.settlement.Spend = true
 	if n.Spent >= len(w.timing.unknown) {
 		p.dead(store.ClassFault, store.ReasonUnknownCode)
@@ -199,7 +203,7 @@ func (w *Worker) unknown(p *plan, n store.Look) {
 
 // badToken drops the token that failed and allows one second call; when that
 // fails too, the app waits: there is no loop.
-func (w *Worker) badToken(ctx context.Context, app *app, a answered, p *plan) outcome {
+func (w *Worker) badToken(ctx context.Context, app *app, a *answered, p *plan) outcome {
 	p.again = !a.second
 	p.retry(w.timing.again)
 	if err := app.Tokens.Drop(ctx, a.token); err != nil {
@@ -279,7 +283,7 @@ func (g *gate) answered() outcome {
 
 // logLevel is that of the one line per answer: ordinary outcomes are Info, ours to
 // fix Error.
-func logLevel(s store.Settlement) zapcore.Level {
+func logLevel(s *store.Settlement) zapcore.Level {
 	switch s.State {
 	case store.Sent:
 		return zapcore.DebugLevel
@@ -295,7 +299,8 @@ func logLevel(s store.Settlement) zapcore.Level {
 }
 
 // log writes one line per answer.
-func (p *plan) log(l *zap.Logger, s store.Settlement) {
+func (p *plan) log(l *zap.Logger) {
+	s := &p.settlement
 	fields := []zap.Field{
 		zap.String("state", string(s.State)), zap.String("reason", string(s.Reason)),
 		zap.String("rid", s.Attempt.RID), zap.String("errmsg", s.Attempt.Errmsg), zap.Duration("latency", s.Attempt.Latency),

@@ -30,6 +30,7 @@ type delivery struct {
 	raw bool
 	// expected: the look is what the task says, and not yet the row's.
 	expected bool
+	supposed store.Look // what the task says
 	// second: a call of this delivery failed for its token, and the one allowed
 	// second call is due.
 	second bool
@@ -68,7 +69,7 @@ func (s *server) process(ctx context.Context, t *asynq.Task) (err error) {
 }
 
 // open finds the row of the task, or adopts a raw one.
-func (d *delivery) open() (store.Look, error) {
+func (d *delivery) open() (*store.Look, error) {
 	d.describe()
 	if d.raw {
 		return d.adopt()
@@ -81,15 +82,15 @@ func (d *delivery) open() (store.Look, error) {
 }
 
 // look reads the row of the task.
-func (d *delivery) look() (store.Look, error) {
+func (d *delivery) look() (*store.Look, error) {
 	look, err := d.s.w.looker.look(d.ctx, d.id)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return d.insist(d.ownRow(store.Dead, store.ReasonRowMissing))
 	case err != nil:
-		return store.Look{}, d.unread(err)
+		return nil, d.unread(err)
 	}
-	return look, nil
+	return &look, nil
 }
 
 // unread answers a delivery whose row could not be read.
@@ -101,7 +102,7 @@ func (d *delivery) unread(err error) error {
 }
 
 // run takes one delivery from the look to the answer.
-func (d *delivery) run(look store.Look) error {
+func (d *delivery) run(look *store.Look) error {
 	for range 3 {
 		app := d.s.w.app(look.App)                             // as it is set now: a reload does not change it under the attempt
 		if d.expected && (app == nil || len(app.onlyTo) > 0) { // settings changed since it was expected
@@ -122,13 +123,13 @@ func (d *delivery) run(look store.Look) error {
 			return answer
 		}
 		d.expected = false
-		look = *next // another saw the row first, or a second call is due at once
+		look = next // another saw the row first, or a second call is due at once
 	}
 	return d.later(time.Second, "the row changed under the delivery")
 }
 
 // judge decides on what the row says alone; over is false when it may be sent.
-func (d *delivery) judge(app *app, look store.Look) (answer error, over bool) {
+func (d *delivery) judge(app *app, look *store.Look) (answer error, over bool) {
 	switch look.State {
 	case store.Dead:
 		return d.deadAgain(look), true
@@ -177,7 +178,7 @@ func (d *delivery) judge(app *app, look store.Look) (answer error, over bool) {
 	return nil, false
 }
 
-func (a *app) allowed(look store.Look) bool {
+func (a *app) allowed(look *store.Look) bool {
 	return len(a.onlyTo) == 0 || a.onlyTo[look.UserID] && look.UserID != "" || a.onlyTo[look.Address]
 }
 
@@ -187,7 +188,7 @@ const patience = time.Second
 
 // attempt paces, claims, sends and settles. next is a newer look to go on with;
 // otherwise answer is what asynq is told.
-func (d *delivery) attempt(app *app, look store.Look) (next *store.Look, answer error) {
+func (d *delivery) attempt(app *app, look *store.Look) (next *store.Look, answer error) {
 	w := d.s.w
 	if left := app.gate.closedFor(); left > 0 {
 		app.gate.hold(d.ctx)
@@ -212,11 +213,7 @@ func (d *delivery) attempt(app *app, look store.Look) (next *store.Look, answer 
 		return nil, d.later(no.after, "the app is paused")
 	}
 	o := appUnknown
-	defer func() {
-		ctx, cancel := afterwards(d.ctx)
-		defer cancel()
-		permit.done(ctx, o)
-	}()
+	defer func() { permit.done(d.ctx, o) }()
 
 	token, err := d.token(app, permit)
 	if err != nil {
@@ -237,7 +234,7 @@ func (d *delivery) attempt(app *app, look store.Look) (next *store.Look, answer 
 		return &c.look, nil
 	}
 	if look.Address == "" {
-		unlock, ok := w.openIDs.tryLock(d.ctx, openIDKey(c.look), 0)
+		unlock, ok := w.openIDs.tryLock(d.ctx, openIDKey(&c.look), 0)
 		if !ok {
 			return nil, d.giveBack(c, "another call for this openid is running")
 		}
@@ -250,14 +247,12 @@ func (d *delivery) attempt(app *app, look store.Look) (next *store.Look, answer 
 	defer place.release()
 	slot.call()
 	a := d.send(app, c, token)
-	ctx, cancel := afterwards(d.ctx)
-	defer cancel()
-	p := w.react(ctx, app, c.look, a, permit)
+	p := w.react(d.ctx, app, &c.look, &a, permit)
 	o = p.app
 	place.release()
 	slot.release()
 	app.ahead.called()
-	return d.settle(c.look, p)
+	return d.settle(&c.look, &p)
 }
 
 // sharingTimeout bounds what is told to the fleet between an answer and its
@@ -294,7 +289,7 @@ type answered struct {
 
 // send makes the call. asynq's context does not matter any more: the claim does.
 func (d *delivery) send(app *app, c *claim, token string) answered {
-	n := c.look
+	n := &c.look
 	m := wechat.Message{
 		ToUser: n.Address, TemplateID: n.TemplateID, Page: n.Page, Data: n.Data,
 		MiniprogramState: n.MiniprogramState, Lang: n.Lang,
@@ -321,9 +316,9 @@ func (d *delivery) send(app *app, c *claim, token string) answered {
 }
 
 // settle writes what is known, however long that takes, and answers asynq.
-func (d *delivery) settle(n store.Look, p plan) (next *store.Look, answer error) {
+func (d *delivery) settle(n *store.Look, p *plan) (next *store.Look, answer error) {
 	w := d.s.w
-	s := p.settlement
+	s := &p.settlement
 	s.ID, s.Seq = n.ID, n.Seq
 	if s.State == store.Retrying && !p.again && (d.raw || s.Delay >= relayFrom) {
 		s.Requeue = true
@@ -345,10 +340,10 @@ func (d *delivery) settle(n store.Look, p plan) (next *store.Look, answer error)
 		return nil, nil
 	}
 	if s.Refused || s.State == store.Waiting {
-		s = judged(s, settled)
+		judged(s, settled)
 	}
 	if w.cfg.Logger.Core().Enabled(logLevel(s)) {
-		p.log(log(), s)
+		p.log(log())
 	}
 	d.describeSettled(s)
 	w.metrics.settled(n, s)
@@ -364,8 +359,7 @@ func (d *delivery) settle(n store.Look, p plan) (next *store.Look, answer error)
 	case store.Retrying:
 		if p.again {
 			d.second = true
-			look, err := w.looker.look(d.ctx, d.id)
-			if err == nil {
+			if look, err := w.looker.look(d.ctx, d.id); err == nil {
 				return &look, nil
 			}
 		}
@@ -381,10 +375,9 @@ func (d *delivery) settle(n store.Look, p plan) (next *store.Look, answer error)
 
 // judged takes over what the store made of a settlement: a refusal after a doubt,
 // and a wait for what has come meanwhile.
-func judged(s store.Settlement, by store.Settled) store.Settlement {
+func judged(s *store.Settlement, by store.Settled) {
 	s.State, s.Class, s.Reason = by.State, by.Class, by.Reason
 	s.Requeue = s.Requeue || by.State == store.Retrying
-	return s
 }
 
 // relayFrom: a shorter delay is left to asynq's retry, a longer one to Relay.
@@ -448,7 +441,7 @@ func (d *delivery) kill(reason store.Reason, class store.Class) error {
 
 // wait lets the notification wait for what is not there, if it may wait. One whose
 // wait is over has expired, and one that was never to wait dies of why.
-func (d *delivery) wait(look store.Look, what, why store.Reason) error {
+func (d *delivery) wait(look *store.Look, what, why store.Reason) error {
 	switch {
 	case look.MayWait():
 		return d.move(store.Move{State: store.Waiting, Reason: what})
@@ -468,7 +461,7 @@ var unsendable = map[store.Reason]bool{
 // deadAgain answers a delivery of a dead notification. Only when the archived
 // task carries the marker of this very death has a person pressed "run" in
 // asynqmon: a replay. Anything else is a redelivery and is archived again.
-func (d *delivery) deadAgain(look store.Look) error {
+func (d *delivery) deadAgain(look *store.Look) error {
 	if look.Class == store.ClassRefused {
 		return nil
 	}

@@ -89,7 +89,7 @@ func (s *server) rescue(ctx context.Context, a aside, now time.Time, byHand bool
 }
 
 // adoptAs is adopt, with another state for what could be queued.
-func (d *delivery) adoptAs(state store.State, reason store.Reason) (store.Look, error) {
+func (d *delivery) adoptAs(state store.State, reason store.Reason) (*store.Look, error) {
 	if state != store.Queued && d.task.Type() == task.Type {
 		if p, err := task.Parse(d.task.Payload()); err == nil {
 			return d.insist(d.rawRow(p, state, reason))

@@ -94,7 +94,7 @@ func (d *delivery) describe() {
 }
 
 // describeSettled says on a delivery's span what came of an attempt.
-func (d *delivery) describeSettled(s store.Settlement) {
+func (d *delivery) describeSettled(s *store.Settlement) {
 	if span := trace.SpanFromContext(d.ctx); span.IsRecording() {
 		span.SetAttributes(attrAttempt.Int(s.Seq), attrState.String(string(s.State)), attrReason.String(string(s.Reason)),
 			attrKind.String(s.Attempt.Outcome), attrErrcode.Int(s.Attempt.Errcode))
