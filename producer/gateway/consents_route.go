@@ -167,7 +167,8 @@ func (o *object) results() map[string]store.ConsentAnswer {
 		return results
 	}
 	list.text("errMsg")
-	for name := range list.fields {
+	for i := range list.fields {
+		name := list.fields[i].name
 		if name == "errMsg" {
 			continue
 		}
@@ -179,7 +180,7 @@ func (o *object) results() map[string]store.ConsentAnswer {
 		}
 		results[name] = answer
 	}
-	if len(results) == 0 && list.fields != nil {
+	if len(results) == 0 {
 		o.fault("results", FieldRequired, "must name a template", `{"template id":"accept"}`)
 	}
 	list.end()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"slices"
@@ -247,4 +248,46 @@ func escaped(n int) map[string]string {
 		data[k] = "x" + strings.Repeat("\x01", task.MaxValue-1)
 	}
 	return data
+}
+
+// An object of many fields is read through a map, one of few is not: they are told
+// alike.
+func TestObjectsOfFewAndManyFields(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{few, few + 1, 500} {
+		var b strings.Builder
+		b.WriteString(`{"last":"first"`)
+		for i := range n - 2 {
+			fmt.Fprintf(&b, `,"k%d":"v%d"`, i, i)
+		}
+		b.WriteString(`,"none":null,"last":"again"}`)
+		v, err := parse([]byte(b.String()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var faults FieldErrors
+		o := newObject("/at", v, &faults)
+		if got := o.text("last"); got != "again" {
+			t.Errorf("%d fields: got %q, want the last of two", n, got)
+		}
+		for i := range n - 3 {
+			if got, want := o.text(fmt.Sprintf("k%d", i)), fmt.Sprintf("v%d", i); got != want {
+				t.Errorf("%d fields: got %q, want %q", n, got, want)
+			}
+		}
+		if _, ok := o.get("none"); ok {
+			t.Errorf("%d fields: null is there", n)
+		}
+		if _, ok := o.get("nowhere"); ok {
+			t.Errorf("%d fields: found what is not there", n)
+		}
+		o.end()
+		want := FieldErrors{
+			{Field: "/at/last", Code: FieldDuplicate, Reason: "is there twice"},
+			{Field: fmt.Sprintf("/at/k%d", n-3), Code: FieldUnknown, Reason: "is not a field here"},
+		}
+		if diff := cmp.Diff(want, faults); diff != "" {
+			t.Errorf("%d fields: faults (-want +got):\n%s", n, diff)
+		}
+	}
 }

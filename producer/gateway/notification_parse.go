@@ -79,7 +79,8 @@ func (o *object) data(name string) map[string]string {
 		return nil
 	}
 	data := make(map[string]string, len(d.fields))
-	for key := range d.fields {
+	for i := range d.fields {
+		key := d.fields[i].name
 		v, _ := d.get(key)
 		if v.kind == kindObject {
 			data[key] = d.wrapped(key)

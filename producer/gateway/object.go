@@ -12,25 +12,60 @@ import (
 // nobody reads. null is the same as absent.
 type object struct {
 	at     string // JSON Pointer
-	fields map[string]value
-	asked  map[string]bool
+	fields []field
+	places map[string]int // of the fields, where there are more than few
 	faults *FieldErrors
 }
 
+// field is a member of an object.
+type field struct {
+	member
+	asked bool
+}
+
+// few is how many fields are found one by one: a notification has no more, and to
+// make a map of them takes longer than all of that.
+const few = 16
+
 // newObject reads v, which lies at the pointer at. Faults are added to faults.
 func newObject(at string, v value, faults *FieldErrors) *object {
-	o := &object{at: at, fields: map[string]value{}, asked: map[string]bool{}, faults: faults}
+	o := &object{at: at, faults: faults}
 	if v.kind != kindObject {
 		*faults = append(*faults, FieldError{Field: at, Code: FieldWrongType, Reason: "must be an object"})
 		return o
 	}
+	o.fields = make([]field, 0, len(v.members))
+	if len(v.members) > few {
+		o.places = make(map[string]int, len(v.members))
+	}
 	for _, m := range v.members {
-		if _, twice := o.fields[m.name]; twice {
+		if twice := o.find(m.name); twice != nil {
 			o.fault(m.name, FieldDuplicate, "is there twice", "")
+			twice.member = m
+			continue
 		}
-		o.fields[m.name] = m.value
+		if o.places != nil {
+			o.places[m.name] = len(o.fields)
+		}
+		o.fields = append(o.fields, field{member: m})
 	}
 	return o
+}
+
+// find is the field of a name; nil when there is none.
+func (o *object) find(name string) *field {
+	if o.places != nil {
+		if i, ok := o.places[name]; ok {
+			return &o.fields[i]
+		}
+		return nil
+	}
+	for i := range o.fields {
+		if o.fields[i].name == name {
+			return &o.fields[i]
+		}
+	}
+	return nil
 }
 
 // maxFaults is how many faults of one body are told: more than a notification
@@ -47,18 +82,21 @@ func (o *object) fault(name string, code FieldCode, reason, example string) {
 
 // end finds the fields that nobody asked for.
 func (o *object) end() {
-	for name := range o.fields {
-		if !o.asked[name] {
-			o.fault(name, FieldUnknown, "is not a field here", "")
+	for i := range o.fields {
+		if f := &o.fields[i]; !f.asked {
+			o.fault(f.name, FieldUnknown, "is not a field here", "")
 		}
 	}
 }
 
 // get is a field; ok is false when it is absent.
 func (o *object) get(name string) (v value, ok bool) {
-	o.asked[name] = true
-	v = o.fields[name]
-	return v, v.kind != kindNull
+	f := o.find(name)
+	if f == nil {
+		return value{}, false
+	}
+	f.asked = true
+	return f.value, f.kind != kindNull
 }
 
 // text is a string; "" when there is none.
