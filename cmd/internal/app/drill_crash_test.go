@@ -143,15 +143,14 @@ func (c *crash) through() map[string]string {
 // What the statements of each step have in common with no other.
 const (
 	acceptText  = "INSERT INTO notifications"
-	lookText    = "AS wanted (id, place)"
-	claimText   = "AS c (id, generation, owner, lease)"
+	claimText   = "AS w (id, generation, owner, lease)"
 	settleText  = "AS s (id, seq, outcome, state"
 	callText    = "/message/subscribe/send"
 	enqueueText = "LPUSH" // in asynq's script; a Redis that is new has it sent in full
-	// How PostgreSQL reports one row. Claims and settlements are the only updates
-	// here that find one.
+	// How PostgreSQL reports one row, and how it answers a settlement: the message
+	// is sent, without class and reason. A claim is answered with the row.
 	insertedText = "INSERT 0 1\x00"
-	updatedText  = "UPDATE 1\x00"
+	settledText  = "\x00\x00\x00\x04sent\x00\x00\x00\x00\x00\x00\x00\x00"
 )
 
 // await waits for what a link was set to.
@@ -263,7 +262,16 @@ func (c *crash) dequeuedUntold() {
 }
 
 func (c *crash) dequeued() {
-	c.dieAt(c.database, false, lookText)
+	w := c.work()
+	c.database.set(silent)
+	c.hand()
+	eventually(c.t, "the task is taken", func() error {
+		if info, err := c.queue(); err != nil || info.Active != 1 {
+			return fmt.Errorf("%+v %w", info, err)
+		}
+		return nil
+	})
+	w.kill()
 	c.wantTasks(asynq.QueueInfo{Active: 1})
 }
 
@@ -278,7 +286,7 @@ func (c *crash) lookedAt() {
 }
 
 func (c *crash) claimAsked()     { c.dieAt(c.database, false, claimText) }
-func (c *crash) claimedUntold()  { c.dieAt(c.database, true, updatedText) }
+func (c *crash) claimedUntold()  { c.dieAt(c.database, true, c.openID) }
 func (c *crash) callNotWritten() { c.dieAt(c.wechat, false, callText) }
 func (c *crash) calledNotTaken() { c.inCall(false).kill() }
 func (c *crash) calledTaken()    { c.inCall(true).kill() }
@@ -300,7 +308,7 @@ func (c *crash) settleAsked() {
 
 func (c *crash) settledUntold() {
 	w := c.inCall(false)
-	written := c.database.setAt(silent, true, updatedText)
+	written := c.database.setAt(silent, true, settledText)
 	c.letGo()
 	c.await("the answer is written", written)
 	w.kill()

@@ -95,7 +95,7 @@ func (c *crash) frozenInCall() *child {
 func (c *crash) frozenBeforeCall() *child {
 	c.t.Helper()
 	w := c.work()
-	claimed := c.database.setAt(silent, true, updatedText)
+	claimed := c.database.setAt(silent, true, c.openID) // a claim is answered with the row
 	c.hand()
 	c.await("the claim is written", claimed)
 	processtest.Stop(c.t.Context(), c.t, w.cmd.Process)
