@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -11,59 +12,62 @@ import (
 // across processes the refusal itself is the guard, since it proves that
 // nothing was done.
 type keyedLock struct {
-	mu   sync.Mutex
-	held map[string]*keyHolder
+	mu sync.Mutex
+	// held are the keys that are locked, each with those who wait for it in the
+	// order in which they came. Hardly ever does anybody.
+	held map[string][]chan struct{}
 }
 
-type keyHolder struct {
-	free    chan struct{} // holds one token while the key is free
-	waiters int           // holders and waiters; the entry goes when none is left
-}
-
-func newKeyedLock() *keyedLock { return &keyedLock{held: map[string]*keyHolder{}} }
+func newKeyedLock() *keyedLock { return &keyedLock{held: map[string][]chan struct{}{}} }
 
 // tryLock takes the lock of key, waiting at most wait; unlock must be called
 // when ok.
 func (l *keyedLock) tryLock(ctx context.Context, key string, wait time.Duration) (unlock func(), ok bool) {
+	unlock = func() { l.unlock(key) }
 	l.mu.Lock()
-	h := l.held[key]
-	if h == nil {
-		h = &keyHolder{free: make(chan struct{}, 1)}
-		h.free <- struct{}{}
-		l.held[key] = h
+	waiting, held := l.held[key]
+	if !held {
+		l.held[key] = nil
+		l.mu.Unlock()
+		return unlock, true
 	}
-	h.waiters++
-	l.mu.Unlock()
-
-	got := false
-	select {
-	case <-h.free:
-		got = true
-	default:
-		t := time.NewTimer(wait)
-		defer t.Stop()
-		select {
-		case <-h.free:
-			got = true
-		case <-t.C:
-		case <-ctx.Done():
-		}
-	}
-	if !got {
-		l.leave(key, h)
+	if wait <= 0 {
+		l.mu.Unlock()
 		return nil, false
 	}
-	return func() {
-		h.free <- struct{}{}
-		l.leave(key, h)
-	}, true
+	mine := make(chan struct{})
+	l.held[key] = append(waiting, mine)
+	l.mu.Unlock()
+
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-mine:
+		return unlock, true
+	case <-t.C:
+	case <-ctx.Done():
+	}
+	l.mu.Lock()
+	i := slices.Index(l.held[key], mine)
+	if i >= 0 {
+		l.held[key] = slices.Delete(l.held[key], i, i+1)
+	}
+	l.mu.Unlock()
+	if i < 0 { // it came in the same moment
+		return unlock, true
+	}
+	return nil, false
 }
 
-func (l *keyedLock) leave(key string, h *keyHolder) {
+// unlock hands the lock to who has waited longest.
+func (l *keyedLock) unlock(key string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	h.waiters--
-	if h.waiters == 0 {
+	waiting := l.held[key]
+	if len(waiting) == 0 {
 		delete(l.held, key)
+		return
 	}
+	close(waiting[0])
+	l.held[key] = waiting[1:]
 }

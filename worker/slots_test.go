@@ -160,7 +160,7 @@ func TestKeyedLock(t *testing.T) {
 		}
 		got <- u
 	}()
-	eventually(t, "the second waits", func() bool { l.mu.Lock(); defer l.mu.Unlock(); return l.held["o1"].waiters == 2 })
+	eventually(t, "the second waits", func() bool { l.mu.Lock(); defer l.mu.Unlock(); return len(l.held["o1"]) == 1 })
 	unlock()
 	second, ok := <-got
 	if !ok {
