@@ -38,12 +38,6 @@ func (e *env) growthOnce(ctx context.Context, p pipeline, backlog, least int) er
 	if err != nil {
 		return err
 	}
-	// A large backlog is so much to write that PostgreSQL begins a checkpoint by
-	// itself while it grows. Each page that is touched after one is logged whole;
-	// so it is for every size, then.
-	if err := s.checkpoint(ctx); err != nil {
-		return err
-	}
 	late, err := countDurable(ctx, s.conn)
 	if err != nil {
 		return err

@@ -88,9 +88,10 @@ func enqueue(ctx context.Context, client *asynq.Client, i int) error {
 	return err
 }
 
-// acceptAll accepts the first n messages.
-func acceptAll(ctx context.Context, c *producer.Client, n int) error {
+// acceptAll accepts the messages from one number on, up to the n-th.
+func acceptAll(ctx context.Context, c *producer.Client, from, n int) error {
 	var next atomic.Int64
+	next.Store(int64(from))
 	g, ctx := errgroup.WithContext(ctx)
 	for range 2 {
 		g.Go(func() error {

@@ -190,7 +190,7 @@ func (s *scene) letRelayBegin(ctx context.Context, rdb *redis.Client) error {
 func (s *scene) load(ctx context.Context, n int) error {
 	err := errors.New("nothing to load with")
 	if s.client != nil {
-		err = acceptAll(ctx, s.client, n)
+		err = s.acceptBacklog(ctx, n)
 	} else if s.queue != nil {
 		err = enqueueAll(ctx, s.queue, n)
 	}
@@ -205,6 +205,22 @@ func (s *scene) load(ctx context.Context, n int) error {
 		}
 	}
 	return s.awaitRewrite(ctx)
+}
+
+// acceptBacklog accepts a backlog. A large one is so much to write that PostgreSQL
+// begins checkpoints by itself, and after each logs every page whole that is
+// touched for the first time. So one is made before the last round of the users:
+// their pages have been touched since, before a large backlog as before a small
+// one, and none begins by itself in the run.
+func (s *scene) acceptBacklog(ctx context.Context, n int) error {
+	last := max(0, n-users)
+	if err := acceptAll(ctx, s.client, 0, last); err != nil {
+		return err
+	}
+	if err := s.checkpoint(ctx); err != nil {
+		return err
+	}
+	return acceptAll(ctx, s.client, last, n)
 }
 
 // awaitRewrite waits until Redis has written its append-only file anew, which a
