@@ -59,6 +59,7 @@ func (p *program) runProcess(
 		defer stop()
 		hangups = heard
 	}
+	defer p.paceGC()()
 	log := p.logger(cfg)
 	traces, err := app.OpenTraces(ctx, log)
 	if err != nil {
