@@ -70,12 +70,13 @@ func TestReactionToEveryErrcode(t *testing.T) {
 				t.Fatalf("kind %v has no expectation", row.Kind)
 			}
 			want.outcome = row.Kind.String()
-			if row.Kind == wechat.KindThrottled {
-				// WeChat's minute ends when it ends.
-				now := time.Now()
-				want.pause = now.Truncate(time.Minute).Add(time.Minute).Sub(now)
-			}
 			r := newRig(t)
+			if row.Kind == wechat.KindThrottled {
+				// Until the end of WeChat's minute, which has just begun.
+				now := r.sim.State().Now
+				r.sim.ShiftTime(now.Truncate(time.Minute).Add(time.Minute).Sub(now))
+				want.pause = time.Minute
+			}
 			if row.Code != 0 {
 				r.fault(simulator.Fault{API: simulator.APISend, Action: simulator.ActErrcode, Errcode: row.Code, Count: 1})
 			}
