@@ -176,13 +176,14 @@ func jsonAnswer(v any) answer {
 	return answer{status: http.StatusOK, kind: jsonType, body: body}
 }
 
-// write sends a to the client.
-func (a answer) write(w http.ResponseWriter) {
+// write sends a to the client, dated by WeChat's clock.
+func (a answer) write(w http.ResponseWriter, now time.Time) {
 	if a.status == 0 {
 		drop(w)
 		return
 	}
 	h := w.Header()
+	h["Date"] = []string{now.UTC().Format(http.TimeFormat)}
 	for k, v := range a.header {
 		h.Set(k, v)
 	}

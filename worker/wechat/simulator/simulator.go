@@ -213,7 +213,7 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.arrive(x, endpoint{api: ep.api})
 		a := answer{status: http.StatusPreconditionFailed}
 		s.leave(x, a)
-		a.write(w)
+		a.write(w, s.now())
 		return
 	}
 	if err := x.readBody(); err != nil {
@@ -223,7 +223,7 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		ep.read(x)
 	}
 	s.arrive(x, ep)
-	x.serve(ep).write(w)
+	x.serve(ep).write(w, s.now())
 }
 
 // serve takes the call from its arrival to its answer.

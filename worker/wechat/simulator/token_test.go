@@ -226,3 +226,13 @@ func TestTokenLife(t *testing.T) {
 		t.Errorf("got expires_in %d, want 300 of the same token", again.Expires)
 	}
 }
+
+// Clients find the ends of quotas by the Date of an answer.
+func TestAnswersAreDatedByWeChatsClock(t *testing.T) {
+	t.Parallel()
+	c := start(t, simulator.Config{})
+	c.sim.ShiftTime(29 * time.Second)
+	if got, want := c.stable(false).header.Get("Date"), "Mon, 02 Mar 2026 10:00:59 GMT"; got != want {
+		t.Errorf("dated %q, want %q", got, want)
+	}
+}
