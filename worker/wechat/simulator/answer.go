@@ -183,7 +183,9 @@ func (a answer) write(w http.ResponseWriter, now time.Time) {
 		return
 	}
 	h := w.Header()
-	h["Date"] = []string{now.UTC().Format(http.TimeFormat)}
+	if _, set := h["Date"]; !set { // whoever wraps the simulator may date it, or not
+		h["Date"] = []string{now.UTC().Format(http.TimeFormat)}
+	}
 	for k, v := range a.header {
 		h.Set(k, v)
 	}
