@@ -26,6 +26,9 @@ type ahead struct {
 	since time.Time     // the beginning of the window
 	ended int           // calls, in the window
 	rate  float64       // calls that end in a second, smoothed
+	// refused are the templates that an answer has paused, and until when claims may
+	// have been asked for that did not find them paused.
+	refused map[string]time.Time
 }
 
 const (
@@ -42,7 +45,7 @@ const (
 )
 
 func newAhead(s *slots, app string) *ahead {
-	return &ahead{slots: s, app: app, most: s.total / 2, since: time.Now()}
+	return &ahead{slots: s, app: app, most: beyond(s.total), since: time.Now(), refused: map[string]time.Time{}}
 }
 
 // claimed notes how long a claim took.
@@ -76,6 +79,33 @@ func (a *ahead) stuck() {
 	a.slots.lend(a.app, 0)
 }
 
+// refuse notes that an answer pauses a template; written must be called when the
+// pause is.
+func (a *ahead) refuse(template string) (written func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for t, until := range a.refused {
+		if time.Since(until) > leaseMargin { // no such claim is left
+			delete(a.refused, t)
+		}
+	}
+	a.refused[template] = time.Now().Add(leaseMargin)
+	return func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.refused[template] = time.Now()
+	}
+}
+
+// misses reports whether a claim may not have found its template paused, since it
+// was asked for before the pause was written.
+func (a *ahead) misses(template string, asked time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	until, ok := a.refused[template]
+	return ok && asked.Before(until)
+}
+
 // begin gets the place for the call of a claimed delivery. Where there is none
 // the claim is given back, and answer is what asynq is told.
 func (d *delivery) begin(app *app, c *claim, permit *permit) (place *slot, answer error) {
@@ -95,9 +125,12 @@ func (d *delivery) begin(app *app, c *claim, permit *permit) (place *slot, answe
 		place.release()
 		return nil, d.giveBack(c, "the claim came too late")
 	case permit.probe == "" && app.gate.closedFor() > 0:
-		// The answer that closed it came while this one waited.
+		// The answer that closed it came while this one waited, as below.
 		place.release()
 		return nil, d.giveBack(c, "the app is paused")
+	case app.ahead.misses(c.look.TemplateID, c.asked):
+		place.release()
+		return nil, d.giveBack(c, "the template is paused")
 	}
 	return place, nil
 }

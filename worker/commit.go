@@ -19,17 +19,26 @@ import (
 // take longer than the commit they share.
 const maxBatch = 256
 
-// writers is how many transactions are under way at a time: while one waits for
-// the disk, the other computes, and an item waits half as long for its turn.
-// Transactions of one process meet as those of two processes do.
-const writers = 2
+const (
+	// writers is how many transactions are under way at a time: while one waits for
+	// the disk, the other computes. Transactions of one process meet as those of two
+	// processes do.
+	writers = 2
+	// worthwhile is how many items the second one begins for: an item of a small
+	// transaction costs up to twice that of a large one.
+	worthwhile = maxBatch / 2
+	// stuckAfter is how long a transaction is under way before the second writer
+	// takes whatever waits: it may be held by a lock or a connection that is lost.
+	stuckAfter = 50 * time.Millisecond
+)
 
 // commitTimeout bounds one try, so that a store that hangs is asked again:
 // every item can be repeated.
 const commitTimeout = 15 * time.Second
 
 // committer writes claims, settlements, releases and moves. There is one per
-// process and no timer: a batch is whatever arrived while its writers were busy.
+// process, and nothing waits for a timer: a batch is whatever arrived while the
+// last one was written.
 // While the store is away everything is held and repeated; a caller that got no
 // answer must not conclude anything, so there is no timeout here.
 type committer struct {
@@ -41,8 +50,10 @@ type committer struct {
 	away func(bool)
 	// pause is the wait between two tries while the store is away.
 	pause time.Duration
+	// stuckAfter is the constant, but in tests.
+	stuckAfter time.Duration
 
-	more chan struct{} // holds a token when something may be pending
+	more chan struct{} // holds a token when something may be due
 	quit chan struct{}
 	wg   sync.WaitGroup
 
@@ -56,7 +67,7 @@ type committer struct {
 
 func newCommitter(s Store, l *zap.Logger, t trace.Tracer, away func(bool)) *committer {
 	return &committer{
-		store: s, logger: l, tracer: t, away: away, pause: 250 * time.Millisecond,
+		store: s, logger: l, tracer: t, away: away, pause: 250 * time.Millisecond, stuckAfter: stuckAfter,
 		more: make(chan struct{}, 1), quit: make(chan struct{}),
 	}
 }
@@ -108,11 +119,16 @@ func (c *committer) do(ctx context.Context, it *item) {
 	}
 	c.pending = append(c.pending, it)
 	c.asked.Unlock()
+	c.tell()
+	<-it.done
+}
+
+// tell lets run see whether something is due.
+func (c *committer) tell() {
 	select {
 	case c.more <- struct{}{}:
 	default: // it is known
 	}
-	<-it.done
 }
 
 // claim puts the row into look, when it is found. The row goes by pointer, as in
@@ -152,8 +168,8 @@ func (c *committer) move(ctx context.Context, m store.Move) (bool, error) {
 	return it.ok, it.err
 }
 
-// run hands batches to the writers, each what has become pending until one of them
-// is idle.
+// run hands batches to the writers: to the first what has become pending, to the
+// second when that is much or the first is stuck.
 func (c *committer) run() {
 	work := make(chan []*item)
 	idle := make(chan struct{}, writers)
@@ -163,6 +179,7 @@ func (c *committer) run() {
 			for batch := range work {
 				c.write(batch)
 				idle <- struct{}{}
+				c.tell()
 			}
 		})
 	}
@@ -170,19 +187,21 @@ func (c *committer) run() {
 	defer close(work)
 
 	seen := make(map[uuid.UUID]bool, maxBatch)
+	began := time.Now()
+	stuck := time.NewTimer(c.stuckAfter)
+	defer stuck.Stop()
 	for {
 		select {
 		case <-c.more:
+		case <-stuck.C:
 		case <-c.quit:
 			return
 		}
-		for c.waits() {
-			select {
-			case <-idle:
-			case <-c.quit:
-				return
-			}
+		for c.due(len(idle), began) {
+			<-idle
 			batch := c.take(seen)
+			began = time.Now()
+			stuck.Reset(c.stuckAfter)
 			if !pausesTemplate(batch) {
 				work <- batch
 				continue
@@ -199,11 +218,19 @@ func (c *committer) run() {
 	}
 }
 
-// waits reports whether something is pending.
-func (c *committer) waits() bool {
+// due reports whether a batch is to be written now. The last one began then.
+func (c *committer) due(idle int, began time.Time) bool {
 	c.asked.Lock()
-	defer c.asked.Unlock()
-	return len(c.pending) > 0
+	n := len(c.pending)
+	c.asked.Unlock()
+	switch {
+	case n == 0 || idle == 0:
+		return false
+	case idle == writers || n >= worthwhile:
+		return true
+	default:
+		return time.Since(began) >= c.stuckAfter
+	}
 }
 
 // giveUp answers what is still asked for, and will be.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"go.opentelemetry.io/otel/trace/noop"
@@ -110,5 +111,62 @@ func TestEachGetsItsOwnAnswer(t *testing.T) {
 	}
 	if _, err := c.move(t.Context(), store.Move{ID: uuid.New()}); !errors.Is(err, errStopped) {
 		t.Errorf("after the end: got %v", err)
+	}
+}
+
+// While one transaction is written, a second one begins for many items, or when the
+// first is stuck, and not for a few.
+func TestTheSecondWriterBeginsForManyOrWhenTheFirstIsStuck(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		stuckAfter time.Duration
+		few        int // items that leave it idle
+		more       int // and those on top that do not
+	}{
+		"many":               {time.Hour, worthwhile - 1, 1},
+		"the first is stuck": {time.Millisecond, 0, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			begun, goOn := make(chan int, 8), make(chan struct{})
+			s := &faultyStore{commit: func(b store.Batch, _ func() (store.Results, error)) (store.Results, error) {
+				begun <- b.Len()
+				<-goOn
+				return store.Results{Moves: make([]bool, len(b.Moves))}, nil
+			}}
+			c := newCommitter(s, zap.NewNop(), noop.NewTracerProvider().Tracer(""), func(bool) {})
+			c.stuckAfter = tc.stuckAfter
+			c.start()
+			var wg sync.WaitGroup
+			add := func(n int) {
+				for range n {
+					wg.Go(func() {
+						if _, err := c.move(t.Context(), store.Move{ID: uuid.New()}); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+			}
+			add(1)
+			<-begun
+			add(tc.few)
+			eventually(t, "the few wait", func() bool {
+				c.asked.Lock()
+				defer c.asked.Unlock()
+				return len(c.pending) == tc.few
+			})
+			if len(begun) != 0 {
+				t.Errorf("a transaction of %d begins beside another", <-begun)
+			}
+			add(tc.more)
+			if n := <-begun; n != tc.few+tc.more {
+				t.Errorf("the second transaction is one of %d, want %d", n, tc.few+tc.more)
+			}
+			close(goOn)
+			wg.Wait()
+			if err := c.stop(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		})
 	}
 }

@@ -249,6 +249,9 @@ func (d *delivery) attempt(app *app, look *store.Look) (next *store.Look, answer
 	a := d.send(app, c, token)
 	p := w.react(d.ctx, app, &c.look, &a, permit)
 	o = p.app
+	if p.settlement.PauseTemplate {
+		defer app.ahead.refuse(c.look.TemplateID)()
+	}
 	place.release()
 	slot.release()
 	app.ahead.called()

@@ -223,7 +223,12 @@ func New(cfg Config) (*Worker, error) {
 
 // handlersPerServer is more than the calls in flight, so that looking, claiming
 // and settling do not take from the time of sending.
-func (w *Worker) handlersPerServer() int { return w.cfg.Concurrency + max(16, w.cfg.Concurrency/2) }
+func (w *Worker) handlersPerServer() int { return w.cfg.Concurrency + beyond(w.cfg.Concurrency) }
+
+// beyond is how many deliveries may be at work beside a number of calls: half as
+// many, and where there are few calls enough that a transaction is shared by some
+// dozens of claims and settlements.
+func beyond(calls int) int { return max(64, calls/2) }
 
 // room is how many tasks the server could begin now.
 func (s *server) room() int { return s.w.handlersPerServer() - int(s.busy.Load()) }

@@ -94,7 +94,7 @@ func TestKilledWhileRowsWait(t *testing.T) {
 	const (
 		rows        = 200
 		concurrency = 2
-		atWork      = concurrency + 16 // the slots of an asynq server
+		atWork      = concurrency + 64 // the slots of an asynq server
 	)
 	// Calls that time out before the kill would free the slots.
 	r := newRig(t, simulator.Config{}, map[string]string{"SEND_TIMEOUT": "1m", "IN_DOUBT_WAIT": "1s", "CONCURRENCY": "2"})
